@@ -1,0 +1,1 @@
+"""evensong: from imbalanced audio to classifiers whose numbers can be believed."""

@@ -1,0 +1,1 @@
+"""Files, augmentation, mel spectrograms and mel images."""

@@ -1,0 +1,1 @@
+"""Training, scoring and intervals, shared by both tracks."""

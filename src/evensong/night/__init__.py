@@ -1,0 +1,1 @@
+"""Night track: class folders of clips to a balanced, leak-free index."""

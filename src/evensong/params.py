@@ -1,0 +1,107 @@
+"""Strict loader: one section of params.yaml against one schema. It knows no section itself."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent
+
+from evensong.errors import ParamsError
+
+PARAMS_PATH = Path("params.yaml")
+_MAX_BYTES = 1 << 20
+
+
+class Section(BaseModel):
+    """Base of every parameter schema: strict types, no unknown keys, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
+    """Read a params file as DVC reads it (YAML 1.2: ``1e-3`` is a number, ``no`` is a string).
+
+    Raises:
+        ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, or an alias.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(raw) > _MAX_BYTES:
+        raise ParamsError(f"{path}: {len(raw)} bytes, more than any parameter file needs")
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        text = raw.decode("utf-8")
+        if any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
+            raise ParamsError(f"{path}: aliases (*name) are not allowed; write the value out")
+        tree = YAML(typ="safe", pure=True).load(text)
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except YAMLError as error:
+        raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{path}: expected sections such as 'night:' and 'train:', found {type(tree).__name__}")
+    return tree
+
+
+def load_section(name: str, schema: type[S], path: Path = PARAMS_PATH) -> S:
+    """Load one dotted section, such as ``night.augment``, and check it against its schema.
+
+    Args:
+        name: dotted path of the section; empty for the whole file.
+        schema: the section's type.
+
+    Raises:
+        ParamsError: the section or a key is missing, unknown or mistyped; names the key and the nearest valid one.
+    """
+    tree: Any = read_params(path)
+    for depth, part in enumerate(filter(None, name.split("."))):
+        if not isinstance(tree, dict) or part not in tree:
+            parent = ".".join(name.split(".")[:depth]) or str(path)
+            near = _nearest(part, [str(key) for key in tree] if isinstance(tree, dict) else [])
+            raise ParamsError(f"{path}: section '{name}' is missing ('{part}' is not in {parent}{near})")
+        tree = tree[part]
+    try:
+        return schema.model_validate(tree)
+    except ValidationError as error:
+        lines = [_explain(name, schema, detail) for detail in error.errors()]
+        raise ParamsError(f"{path}:\n  " + "\n  ".join(lines)) from error
+
+
+def _explain(section: str, schema: type[BaseModel], detail: ErrorDetails) -> str:
+    """One line for one problem: the dotted key, what is wrong, the nearest valid key."""
+    loc = [str(part) for part in detail["loc"]]
+    key = ".".join([*filter(None, [section]), *loc]) or "(top level)"
+    if detail["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_nearest(loc[-1], _keys_at(schema, loc[:-1]))}"
+    if detail["type"] == "missing":
+        return f"{key}: missing key"
+    message = detail["msg"].removeprefix("Value error, ")
+    if isinstance(detail["input"], dict | list):
+        return f"{key}: {message}"
+    return f"{key}: {message}, got {detail['input']!r}"
+
+
+def _keys_at(schema: type[BaseModel], loc: list[str]) -> list[str]:
+    for part in loc:
+        field = schema.model_fields.get(part)
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        schema = annotation
+    return list(schema.model_fields)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known keys: {', '.join(known)}" if known else ""

@@ -1,0 +1,84 @@
+"""One function over many tasks in worker processes, results in task order."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Literal, TypeVar
+
+from tqdm import tqdm
+
+from evensong.errors import ResourceError
+from evensong.params import load_section
+from evensong.run.stage import die_with_parent
+from evensong.schemas import Runtime
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+StartMethod = Literal["fork", "spawn"]
+
+_START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
+
+
+def n_workers() -> int:
+    """Worker processes as ``runtime.workers`` says; ``auto`` is one for each core this process may use."""
+    workers = load_section("runtime", Runtime).workers
+    if workers == "auto":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return workers
+
+
+def map_tasks(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    label: str,
+    unit: str = "file",
+    start_method: StartMethod = _START_METHOD,
+) -> Iterator[Result]:
+    """Apply a function to every task and yield the results in task order.
+
+    Args:
+        function: a module-level function; its result must depend on its task alone.
+        tasks: picklable arguments.
+        workers: processes; 1 runs everything in this process.
+        label: name on the progress bar, which shows on a terminal only.
+        unit: what one task is, for the bar.
+        start_method: fork shares what the parent has loaded; spawn starts clean.
+
+    Raises:
+        ResourceError: a worker process died (killed, or out of memory).
+    """
+    with tqdm(total=len(tasks), desc=label, unit=unit, disable=None, mininterval=0.5, dynamic_ncols=True) as bar:
+        for result in _results(function, tasks, min(workers, len(tasks)), start_method):
+            bar.update()
+            yield result
+
+
+def _results(
+    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, start_method: StartMethod
+) -> Iterator[Result]:
+    if workers <= 1:
+        yield from map(function, tasks)
+        return
+    context = multiprocessing.get_context(start_method)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        yield from pool.map(function, tasks, chunksize=1)
+    except BrokenProcessPool as error:
+        raise ResourceError(
+            "a worker process died, most likely killed for lack of memory; lower runtime.workers, or see the system log"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """A worker ends with its parent, and leaves Ctrl-C to it."""
+    die_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

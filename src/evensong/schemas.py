@@ -1,0 +1,293 @@
+"""The schema of every section of params.yaml. No values live here: params.yaml is the only place for them."""
+
+import os
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from evensong.params import Section
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Decibel = Annotated[float, Field(ge=-200, le=200, allow_inf_nan=False)]
+Transform = Literal["time_stretch", "noise", "volume", "combined", "pitch_shift"]
+SubDb = Annotated[int, Field(ge=1, le=9)]
+Fold = Annotated[int, Field(ge=0)]
+
+
+def _is_pattern(pattern: str | None) -> str | None:
+    """A file-name pattern must compile and capture exactly what it is for."""
+    if pattern is not None:
+        try:
+            n_groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        if n_groups != 1:
+            raise ValueError(f"needs exactly one capture group (...), has {n_groups}")
+    return pattern
+
+
+def _are_unique(values: list[object], what: str) -> None:
+    if len(set(values)) != len(values):
+        raise ValueError(f"{what} are repeated")
+
+
+class Range(Section):
+    """A closed interval that a value is drawn from uniformly."""
+
+    min: float
+    max: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min <= self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+    def within(self, low: float, high: float, why: str) -> None:
+        """Refuse an interval that leaves low to high."""
+        if self.min < low or self.max > high:
+            raise ValueError(f"must lie within {low} to {high} ({why})")
+
+
+class AudioLimits(Section):
+    """What a usable recording is; shared by both tracks' scans."""
+
+    min_seconds: Positive
+    max_seconds: Annotated[float, Field(gt=0, le=36_000)]
+    silence_dbfs: Annotated[float, Field(ge=-200, le=0)]  # RMS below this is silence
+    max_clipped_share: Share
+    max_quarantined: Share  # share of the listed files; above it the stage stops
+
+
+class NightScan(AudioLimits):
+    """night.scan: which files are clips, and which clips share a source."""
+
+    group_pattern: str | None  # one capture group = the source, searched in the file name
+    recursive: bool
+
+    _pattern = field_validator("group_pattern")(_is_pattern)
+
+
+class NightAugment(Section):
+    """night.augment: the balanced pool."""
+
+    seed: Seed
+    target_samples: Annotated[int, Field(ge=1, le=1_000_000)]  # pool files a class
+    max_copies: Annotated[int, Field(ge=1, le=10_000)]  # augmented copies of one original
+    cap_majority: bool
+    sample_rate_hz: Annotated[int, Field(ge=4_000, le=384_000)]
+    transforms: Annotated[list[Transform], Field(min_length=1)]
+    stretch_rate: Range
+    noise_snr_db: Range
+    gain_db: Range
+    pitch_semitones: Range
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        _are_unique(list(self.transforms), "transforms")
+        self.stretch_rate.within(0.8, 2.0, "outside it the stretch is not repeatable or not the animal any more")
+        self.noise_snr_db.within(-20, 60, "signal-to-noise ratio in dB")
+        self.gain_db.within(-60, 24, "gain in dB")
+        self.pitch_semitones.within(-12, 12, "semitones")
+        return self
+
+
+class NightIndex(Section):
+    """night.index: one split, or folds."""
+
+    seed: Seed
+    train: Share
+    val: Share
+    test: Share
+    n_folds: Annotated[int, Field(ge=1, le=100)]  # 1 = a single split
+    fold_pattern: str | None  # one capture group = the preset fold, searched in the original file's name
+    validation: Literal["next_fold", "none"]  # with folds: where the validation set comes from
+
+    _pattern = field_validator("fold_pattern")(_is_pattern)
+
+    @model_validator(mode="after")
+    def _ratios(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + val + test must be 1, is {total:.6g}")
+        if self.n_folds == 1 and self.fold_pattern is None and min(self.train, self.val, self.test) <= 0:
+            raise ValueError("train, val and test must each be above 0")
+        if self.n_folds == 2 and self.validation == "next_fold":
+            raise ValueError("n_folds: 2 leaves no training fold with validation: next_fold; use validation: none")
+        return self
+
+
+class MelSettings(Section):
+    """Short-time Fourier transform and mel filter bank, as in librosa.feature.melspectrogram."""
+
+    n_fft: Annotated[int, Field(ge=16, le=65_536)]
+    hop_length: Annotated[int, Field(ge=1)]
+    n_mels: Annotated[int, Field(ge=8, le=512)]
+    fmin_hz: Annotated[float, Field(ge=0)]
+    fmax_hz: Positive
+    clip_seconds: Annotated[float, Field(gt=0, le=600)]  # cut or zero-padded to this
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.hop_length > self.n_fft:
+            raise ValueError(f"hop_length {self.hop_length} is above n_fft {self.n_fft}")
+        if self.fmin_hz >= self.fmax_hz:
+            raise ValueError(f"fmin_hz {self.fmin_hz} is not below fmax_hz {self.fmax_hz}")
+        return self
+
+
+class NightMels(MelSettings):
+    """night.mels: log-mel arrays; dB re power 1.0, floor top_db under the clip's peak."""
+
+    top_db: Annotated[float, Field(gt=0, le=200)]
+
+
+class Pretrained(Section):
+    """A local weights file; nothing is ever downloaded."""
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class TrackTrain(Section):
+    """What only one track's trainer uses."""
+
+    model: Annotated[str, Field(min_length=1)]  # a timm model name
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    pretrained: Pretrained | None
+    folds: Literal["all"] | Annotated[list[Fold], Field(min_length=1)]
+
+    @field_validator("folds")
+    @classmethod
+    def _unique(cls, folds: object) -> object:
+        if isinstance(folds, list):
+            _are_unique(folds, "folds")
+        return folds
+
+
+class Evaluate(Section):
+    """Bootstrap intervals."""
+
+    seed: Seed
+    n_bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
+    confidence: Annotated[float, Field(ge=0.5, le=0.999)]
+
+
+class VoiceScan(AudioLimits):
+    """voice.scan: limits of a recording."""
+
+
+class VoiceMels(MelSettings):
+    """voice.mels: one 8-bit mel image a recording, low frequencies at the bottom."""
+
+    sample_rate_hz: Annotated[int, Field(ge=1_000, le=384_000)]
+    width_px: Annotated[int, Field(ge=8, le=4_096)]  # the height is n_mels
+    min_db: Decibel  # maps to 0
+    max_db: Decibel  # maps to 255
+    reference: Literal["peak", "full_scale"]  # dB re the clip's peak, or re power 1.0
+    format: Literal["jpg", "png"]
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+
+    @model_validator(mode="after")
+    def _bands(self) -> Self:
+        if self.min_db >= self.max_db:
+            raise ValueError(f"min_db {self.min_db} is not below max_db {self.max_db}")
+        if self.fmax_hz > self.sample_rate_hz / 2:
+            raise ValueError(f"fmax_hz {self.fmax_hz} is above half of sample_rate_hz {self.sample_rate_hz}")
+        return self
+
+
+class VoiceSplits(Section):
+    """voice.splits: patient folds, made when no split CSVs are given."""
+
+    seed: Seed
+    n_folds: Annotated[int, Field(ge=3, le=100)]
+
+
+class SpecAugment(Section):
+    """Masks drawn per training item and epoch; 0 switches a kind off."""
+
+    n_freq_masks: Annotated[int, Field(ge=0, le=10)]
+    max_freq_share: Share  # widest mask as a share of the mel bands
+    n_time_masks: Annotated[int, Field(ge=0, le=10)]
+    max_time_share: Share
+    max_shift_share: Share  # circular time shift of up to this share of the frames
+
+
+class Train(Section):
+    """train: what both trainers share."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    mixup_alpha: Annotated[float, Field(ge=0, le=100)]
+    spec_augment: SpecAugment
+    select: Literal["best", "last"]
+    device: Literal["cpu", "cuda"]
+    threads: Annotated[int, Field(ge=1, le=256)]
+    precision: Literal["float32", "bfloat16"]
+    seed: Seed
+
+
+class Runtime(Section):
+    """runtime: how many processes; no result depends on it."""
+
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)]
+
+    @field_validator("workers")
+    @classmethod
+    def _bounded(cls, workers: int | str) -> int | str:
+        most = 4 * (os.cpu_count() or 1)
+        if isinstance(workers, int) and workers > most:
+            raise ValueError(f"more than four processes a core ({most})")
+        return workers
+
+
+class Night(Section):
+    """Every night section."""
+
+    scan: NightScan
+    augment: NightAugment
+    index: NightIndex
+    mels: NightMels
+    train: TrackTrain
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _nyquist(self) -> Self:
+        rate_hz = self.augment.sample_rate_hz
+        if self.mels.fmax_hz > rate_hz / 2:
+            raise ValueError(f"mels.fmax_hz {self.mels.fmax_hz} is above half of augment.sample_rate_hz {rate_hz}")
+        return self
+
+
+class Voice(Section):
+    """Every voice section, and the axes of its matrix stages."""
+
+    subdbs: Annotated[list[SubDb], Field(min_length=1)]
+    control_seeds: list[Seed]
+    scan: VoiceScan
+    mels: VoiceMels
+    splits: VoiceSplits
+    train: TrackTrain
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        _are_unique(list(self.subdbs), "subdbs")
+        _are_unique(list(self.control_seeds), "control_seeds")
+        return self
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    night: Night
+    voice: Voice
+    train: Train
+    runtime: Runtime
