@@ -1,0 +1,40 @@
+# Two commands do everything on a fresh machine: `make repro` and `make test`. `make` alone lists the rest.
+SHELL := /bin/sh
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help env data repro night voice test lint lock
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+env: .venv/.ready ## build .venv from requirements.lock
+
+.venv/.ready: requirements.lock tools/set_up.sh
+	@sh tools/set_up.sh
+
+data: env ## get the sample data out of the store inside the repository, unless data/ is there
+	@sh tools/get_sample.sh
+
+repro: data ## run both tracks
+	dvc repro
+
+night: data ## run the night track
+	dvc repro night_evaluate
+
+voice: data ## run the voice track
+	dvc repro voice_evaluate voice_ensemble
+
+test: env ## run the tests
+	pytest
+
+lint: env ## style, types
+	ruff check .
+	ruff format --check .
+	mypy
+
+lock: env ## resolve pyproject.toml into requirements.lock anew
+	uv pip compile --quiet --universal --generate-hashes --extra dev --no-header --no-annotate \
+		pyproject.toml --output-file requirements.lock

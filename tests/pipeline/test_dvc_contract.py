@@ -1,0 +1,148 @@
+"""dvc.yaml and the code say the same: scripts, code dependencies, params, outputs."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src"
+DVC_YAML: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, dict[str, Any]] = DVC_YAML["stages"]
+
+# Code that cannot change a result: errors, readers and schemas of params (they hold no values), the process frame, and
+# the training log, whose figures are taken from the predictions. check_params is about the schemas, so it lists them.
+EXEMPT = {"evensong.errors", "evensong.params", "evensong.schemas", "evensong.learn.runlog"}
+LIGHT_STAGES = {"check_params"}
+
+
+def is_exempt(module: str) -> bool:
+    return module in EXEMPT or module.startswith("evensong.run")
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every evensong module that a file imports, anywhere in it, less what is for type checkers only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    names = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] == "evensong" and module_path(name).is_file()}
+
+
+def module_path(module: str) -> Path:
+    return (SRC / Path(*module.split("."))).with_suffix(".py")
+
+
+def import_closure(script: Path) -> set[str]:
+    """The files a script's result can depend on, relative to the repository."""
+    seen: set[str] = set()
+    waiting = imported_modules(script)
+    while waiting:
+        module = waiting.pop()
+        if module not in seen and not is_exempt(module):
+            seen.add(module)
+            waiting |= imported_modules(module_path(module))
+    return {script.relative_to(ROOT).as_posix()} | {module_path(module).relative_to(ROOT).as_posix() for module in seen}
+
+
+def loaded_sections(script: Path) -> set[str]:
+    """The params sections a script loads, as literal first arguments of load_section."""
+    return {
+        node.args[0].value
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load_section"
+        if isinstance(node.args[0], ast.Constant)
+    }
+
+
+def outputs(stage: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in stage["outs"]]
+
+
+def test_stages_and_scripts_match() -> None:
+    assert set(STAGES) == {path.stem for path in SRC.glob("*.py")}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_command_runs_the_script_of_the_same_name(name: str) -> None:
+    assert STAGES[name]["cmd"].split()[:2] == ["python", f"src/{name}.py"]
+
+
+@pytest.mark.parametrize("name", sorted(set(STAGES) - LIGHT_STAGES))
+def test_code_deps_equal_the_import_closure(name: str) -> None:
+    listed = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
+    assert listed == import_closure(SRC / f"{name}.py")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_params_are_the_sections_the_script_loads(name: str) -> None:
+    used = loaded_sections(SRC / f"{name}.py") - {"", "runtime"}
+    assert {key for key in STAGES[name].get("params", []) if key not in ("voice.subdbs", "voice.control_seeds")} == used
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_params_keys_exist(name: str) -> None:
+    for key in STAGES[name].get("params", []):
+        value: Any = PARAMS
+        for part in key.split("."):
+            value = value[part]
+
+
+def test_scripts_are_short() -> None:
+    for path in SRC.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 60, path.name
+
+
+def test_outputs_lie_where_they_belong() -> None:
+    for stage in STAGES.values():
+        for path, options in outputs(stage):
+            assert path.split("/")[0] in ("artifacts", "metrics", "plots")
+            in_git = path.startswith(("metrics/", "plots/"))
+            assert options == ({"cache": False} if in_git else {})
+
+
+def test_every_stage_comes_after_the_params_check() -> None:
+    makers = {path: name for name, stage in STAGES.items() for path, _ in outputs(stage)}
+    for name in set(STAGES) - {"check_params"}:
+        waiting, seen = [name], set()
+        while waiting:
+            current = waiting.pop()
+            seen.add(current)
+            paths = [dep for dep in STAGES[current]["deps"] if dep.startswith("artifacts/")]
+            waiting += {
+                maker
+                for dep in paths
+                for out, maker in makers.items()
+                if (dep + "/").startswith(out + "/") or (out + "/").startswith(dep + "/")
+            } - seen
+        assert "check_params" in seen, name
+
+
+def test_every_metrics_file_is_listed() -> None:
+    written = {path for stage in STAGES.values() for path, _ in outputs(stage) if path.startswith("metrics/")}
+    assert set(DVC_YAML["metrics"]) == written
+
+
+def test_package_files_hold_a_docstring_only() -> None:
+    for path in SRC.rglob("__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert len(body) == 1
+        assert isinstance(body[0], ast.Expr)
+
+
+def test_lock_file_names_no_address() -> None:
+    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")

@@ -1,0 +1,56 @@
+"""Tasks in processes: order, equality over workers and start methods, and a dead worker is an error, not a hang."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from evensong.errors import DataError, InputFault, ResourceError
+from evensong.run.parallel import map_tasks, n_workers
+
+
+def square(value: int) -> int:
+    return value * value
+
+
+def die_on_three(value: int) -> int:
+    if value == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def refuse_two(value: int) -> int:
+    if value == 2:
+        raise InputFault("Q_EMPTY", "0 bytes")
+    return value
+
+
+@pytest.mark.parametrize(("workers", "method"), [(1, "fork"), (2, "fork"), (4, "fork"), (2, "spawn")])
+def test_results_are_in_task_order(workers: int, method: str) -> None:
+    results = map_tasks(square, range(20), workers=workers, label="squares", start_method=method)  # type: ignore[arg-type]
+    assert list(results) == [value * value for value in range(20)]
+
+
+def test_no_tasks_is_no_results() -> None:
+    assert list(map_tasks(square, [], workers=2, label="none")) == []
+
+
+def test_killed_worker_is_a_resource_error() -> None:
+    with pytest.raises(ResourceError, match="worker process died"):
+        list(map_tasks(die_on_three, range(8), workers=2, label="deadly"))
+
+
+def test_fault_keeps_its_reason_across_processes() -> None:
+    with pytest.raises(InputFault) as caught:
+        list(map_tasks(refuse_two, range(4), workers=2, label="faulty"))
+    assert (caught.value.reason, caught.value.detail) == ("Q_EMPTY", "0 bytes")
+    assert isinstance(caught.value, DataError)
+
+
+def test_workers_follow_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("runtime:\n  workers: 3\n", encoding="utf-8")
+    assert n_workers() == 3
+    Path("params.yaml").write_text("runtime:\n  workers: auto\n", encoding="utf-8")
+    assert n_workers() == len(os.sched_getaffinity(0))

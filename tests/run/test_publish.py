@@ -1,0 +1,84 @@
+"""All outputs or none, one writer at a time."""
+
+from pathlib import Path
+
+import pytest
+
+from evensong.errors import BusyError, DataError, IntegrityError
+from evensong.run.publish import STAGING_ROOT, publishing
+from evensong.run.text import write_json
+
+
+@pytest.fixture(autouse=True)
+def _in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_outputs_appear_together_at_the_end() -> None:
+    with publishing("stage", ["artifacts/a", "metrics/b.json"]) as staged:
+        staged["artifacts/a"].mkdir()
+        (staged["artifacts/a"] / "x.txt").write_text("x")
+        staged["metrics/b.json"].write_text("{}")
+        assert not Path("artifacts/a").exists()
+    assert Path("artifacts/a/x.txt").read_text() == "x"
+    assert Path("metrics/b.json").read_text() == "{}"
+    assert not (STAGING_ROOT / "stage").exists()
+
+
+def test_failure_publishes_nothing_and_keeps_what_was_there() -> None:
+    Path("artifacts/a").mkdir(parents=True)
+    Path("artifacts/a/old.txt").write_text("old")
+
+    def write_half() -> None:
+        with publishing("stage", ["artifacts/a", "metrics/b.json"]) as staged:
+            staged["artifacts/a"].mkdir()
+            raise DataError("refused")
+
+    with pytest.raises(DataError, match="refused"):
+        write_half()
+    assert [path.name for path in Path("artifacts/a").iterdir()] == ["old.txt"]
+    assert not Path("metrics/b.json").exists()
+    assert not (STAGING_ROOT / "stage").exists()
+
+
+def test_old_folder_is_replaced_whole() -> None:
+    Path("artifacts/a").mkdir(parents=True)
+    Path("artifacts/a/stale.txt").write_text("old")
+    with publishing("stage", ["artifacts/a"]) as staged:
+        staged["artifacts/a"].mkdir()
+        (staged["artifacts/a"] / "new.txt").write_text("new")
+    assert [path.name for path in Path("artifacts/a").iterdir()] == ["new.txt"]
+
+
+def test_leftovers_of_a_killed_run_are_not_published() -> None:
+    leftover = STAGING_ROOT / "stage" / "artifacts" / "a"
+    leftover.mkdir(parents=True)
+    (leftover / "half.txt").write_text("half")
+    with publishing("stage", ["artifacts/a"]) as staged:
+        staged["artifacts/a"].mkdir()
+    assert list(Path("artifacts/a").iterdir()) == []
+
+
+def test_output_that_was_not_written_is_an_error() -> None:
+    with pytest.raises(IntegrityError, match=r"did not write metrics/b\.json"), publishing("stage", ["metrics/b.json"]):
+        pass
+
+
+def test_undeclared_output_is_an_error() -> None:
+    with pytest.raises(IntegrityError, match="not declared"), publishing("stage", ["metrics/b.json"]) as staged:
+        staged["metrics/c.json"].write_text("{}")
+
+
+def test_second_writer_is_told_so() -> None:
+    with publishing("stage", ["a.txt"]) as staged:
+        staged["a.txt"].write_text("a")
+        with pytest.raises(BusyError, match="already running"), publishing("stage", ["a.txt"]):
+            pass
+    assert Path("a.txt").read_text() == "a"
+
+
+def test_json_is_sorted_and_refuses_nan() -> None:
+    write_json(Path("a.json"), {"b": 1, "a": "é"})
+    assert Path("a.json").read_bytes() == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+    with pytest.raises(ValueError, match="nan"):
+        write_json(Path("a.json"), {"a": float("nan")})

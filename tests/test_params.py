@@ -1,0 +1,146 @@
+"""The strict loader: each mistake a user makes in params.yaml names its key."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from evensong.errors import ParamsError
+from evensong.params import load_section, read_params
+from evensong.schemas import Night, NightAugment, Params, Runtime, Train
+
+ROOT = Path(__file__).parents[1]
+PARAMS = ROOT / "params.yaml"
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    text = PARAMS.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+def test_defaults_follow_the_schemas() -> None:
+    assert load_section("", Params, PARAMS).train.epochs >= 1
+
+
+def test_lists_are_in_block_style() -> None:
+    # `dvc exp run -S` rewrites flow lists, which would show as a change nobody made
+    values = [line.split("#")[0].partition(": ")[2].strip() for line in PARAMS.read_text(encoding="utf-8").splitlines()]
+    assert [value for value in values if value.startswith("[")] == ["[]"]
+
+
+def test_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    path = changed(tmp_path, "target_samples:", "targt_samples:")
+    with pytest.raises(ParamsError, match=r"night\.augment\.targt_samples: unknown key; did you mean 'target_samples'"):
+        load_section("night.augment", NightAugment, path)
+
+
+def test_missing_key_is_named(tmp_path: Path) -> None:
+    path = changed(tmp_path, "  cap_majority: true        # false", "  # false")
+    with pytest.raises(ParamsError, match=r"night\.augment\.cap_majority: missing key"):
+        load_section("night.augment", NightAugment, path)
+
+
+def test_missing_section_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="'agument' is not in night; did you mean 'augment'"):
+        load_section("night.agument", NightAugment, PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 12", "epochs: '12'", r"train\.epochs: .*got '12'"),
+        ("epochs: 12", "epochs: 12.5", r"train\.epochs"),
+        ("epochs: 12", "epochs: true", r"train\.epochs"),
+        ("epochs: 12", "epochs: 0", r"train\.epochs"),
+        ("learning_rate: 0.001", "learning_rate: fast", r"train\.learning_rate: .*got 'fast'"),
+        ("learning_rate: 0.001", "learning_rate: .nan", r"train\.learning_rate"),
+        ("select: best", "select: bset", r"train\.select: .*'best' or 'last'"),
+        ("seed: 42\n\nruntime", "seed: -1\n\nruntime", r"train\.seed"),
+        ("seed: 42\n\nruntime", "seed: 4294967296\n\nruntime", r"train\.seed"),
+    ],
+)
+def test_train_value_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_section("train", Train, changed(tmp_path, old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("train: 0.6", "train: 0.7", r"night\.index: train \+ val \+ test must be 1, is 1\.1"),
+        ("train: 0.6\n    val: 0.2\n    test: 0.2", "train: 0.8\n    val: 0.2\n    test: 0", "must each be above 0"),
+        ("target_samples: 60", "target_samples: 0", r"target_samples"),
+        ("fmax_hz: 11000", "fmax_hz: 12000", "above half of"),
+        ("hop_length: 512", "hop_length: 2048", "hop_length 2048 is above n_fft 1024"),
+        ("group_pattern: ^(.+?)_take\\d+$", "group_pattern: ^.+$", "exactly one capture group"),
+        ("group_pattern: ^(.+?)_take\\d+$", "group_pattern: '^(.+'", "not a regular expression"),
+        ("min: 0.85", "min: 0.3", r"stretch_rate|0\.8"),
+        ("min: 8\n", "min: 30\n", "min 30.0 is above max 24.0"),
+        ("- noise\n", "- volume\n", "transforms are repeated"),
+    ],
+)
+def test_night_value_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_section("night", Night, changed(tmp_path, old, new))
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "10000", "many", "2.0"])
+def test_workers_out_of_range(tmp_path: Path, workers: str) -> None:
+    with pytest.raises(ParamsError, match=r"runtime\.workers"):
+        load_section("runtime", Runtime, changed(tmp_path, "workers: auto", f"workers: {workers}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {a: 1}\ntrain: {a: 2}\n", "train"),
+        ("a: &x 1\nb: *x\n", "aliases"),
+        ("a: !!python/object:os.system {}\n", "constructor"),
+        ("- a\n", "expected sections"),
+        ("a: [1\n", "params.yaml"),
+        ("", "expected sections"),
+    ],
+)
+def test_hostile_or_broken_yaml(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError, match=message):
+        read_params(path)
+
+
+def test_alias_bomb_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(ParamsError, match="aliases"):
+        read_params(path)
+
+
+def test_missing_file_and_not_utf8(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="cannot be read"):
+        read_params(tmp_path / "absent.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"a: \xff\n")
+    with pytest.raises(ParamsError, match="not UTF-8 at byte 3"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    # YAML 1.2, unlike PyYAML: an exponent without a dot is a number, `no` a string, a leading zero decimal
+    path = tmp_path / "params.yaml"
+    path.write_text("a: 1e-3\nb: no\nc: 012\nd: 12:30\n", encoding="utf-8")
+    assert read_params(path) == {"a": 0.001, "b": "no", "c": 12, "d": "12:30"}
+
+
+@given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=20))
+def test_any_unknown_key_is_named(key: str) -> None:
+    train: dict[str, Any] = dict(YAML(typ="safe", pure=True).load(PARAMS.read_text(encoding="utf-8"))["train"])
+    if key in train:
+        return
+    with pytest.raises(ValueError, match=key):
+        Train.model_validate({**train, key: 1})
