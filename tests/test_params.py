@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from evensong.errors import ParamsError
-from evensong.params import load_section, read_params
-from evensong.schemas import Night, NightAugment, Params, Runtime, Train
+from evensong.params import load_section, load_value, read_params
+from evensong.schemas import SEEDS, SUBDBS, Night, NightAugment, Params, Runtime, Train
 
 ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "params.yaml"
@@ -144,3 +144,21 @@ def test_any_unknown_key_is_named(key: str) -> None:
         return
     with pytest.raises(ValueError, match=key):
         Train.model_validate({**train, key: 1})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  - 9\n", "  - 9\n  - 9\n", r"voice\.subdbs: values are repeated"),
+        ("  - 9\n", "  - 10\n", r"voice\.subdbs\.8: .*got 10"),
+        ("  - 9\n", "  - '9'\n", r"voice\.subdbs\.8: .*got '9'"),
+    ],
+)
+def test_subdbs_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_value("voice.subdbs", SUBDBS, changed(tmp_path, old, new))
+
+
+def test_lone_values_are_loaded() -> None:
+    assert load_value("voice.subdbs", SUBDBS, PARAMS) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert load_value("voice.control_seeds", SEEDS, PARAMS) == []

@@ -73,7 +73,7 @@ def draw_individual(rng: np.random.Generator) -> Individual:
     return Individual(
         pitch=float(np.exp(rng.normal(0, 0.10))),
         tempo=float(np.exp(rng.normal(0, 0.12))),
-        snr_db=float(rng.uniform(-6, 14)),
+        snr_db=float(rng.uniform(-13, 9)),
         tilt=float(rng.uniform(0.3, 1.3)),
         suffix=suffix,
         rate_hz=int(rate_hz),

@@ -4,7 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -23,6 +23,7 @@ class Section(BaseModel):
 
 
 S = TypeVar("S", bound=Section)
+T = TypeVar("T")
 
 
 def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
@@ -62,21 +63,38 @@ def load_section(name: str, schema: type[S], path: Path = PARAMS_PATH) -> S:
     Raises:
         ParamsError: the section or a key is missing, unknown or mistyped; names the key and the nearest valid one.
     """
-    tree: Any = read_params(path)
-    for depth, part in enumerate(filter(None, name.split("."))):
-        if not isinstance(tree, dict) or part not in tree:
-            parent = ".".join(name.split(".")[:depth]) or str(path)
-            near = _nearest(part, [str(key) for key in tree] if isinstance(tree, dict) else [])
-            raise ParamsError(f"{path}: section '{name}' is missing ('{part}' is not in {parent}{near})")
-        tree = tree[part]
     try:
-        return schema.model_validate(tree)
+        return schema.model_validate(_value_at(name, path))
     except ValidationError as error:
         lines = [_explain(name, schema, detail) for detail in error.errors()]
         raise ParamsError(f"{path}:\n  " + "\n  ".join(lines)) from error
 
 
-def _explain(section: str, schema: type[BaseModel], detail: ErrorDetails) -> str:
+def load_value(name: str, kind: TypeAdapter[T], path: Path = PARAMS_PATH) -> T:
+    """Load one dotted key that stands outside the stages' sections, such as ``voice.subdbs``.
+
+    Raises:
+        ParamsError: the key is missing, or its value is not of that kind.
+    """
+    try:
+        return kind.validate_python(_value_at(name, path), strict=True)
+    except ValidationError as error:
+        lines = [_explain(name, None, detail) for detail in error.errors()]
+        raise ParamsError(f"{path}:\n  " + "\n  ".join(lines)) from error
+
+
+def _value_at(name: str, path: Path) -> Any:
+    tree: Any = read_params(path)
+    for depth, part in enumerate(filter(None, name.split("."))):
+        if not isinstance(tree, dict) or part not in tree:
+            parent = ".".join(name.split(".")[:depth]) or str(path)
+            near = _nearest(part, [str(key) for key in tree] if isinstance(tree, dict) else [])
+            raise ParamsError(f"{path}: '{name}' is missing ('{part}' is not in {parent}{near})")
+        tree = tree[part]
+    return tree
+
+
+def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails) -> str:
     """One line for one problem: the dotted key, what is wrong, the nearest valid key."""
     loc = [str(part) for part in detail["loc"]]
     key = ".".join([*filter(None, [section]), *loc]) or "(top level)"
@@ -90,14 +108,14 @@ def _explain(section: str, schema: type[BaseModel], detail: ErrorDetails) -> str
     return f"{key}: {message}, got {detail['input']!r}"
 
 
-def _keys_at(schema: type[BaseModel], loc: list[str]) -> list[str]:
+def _keys_at(schema: type[BaseModel] | None, loc: list[str]) -> list[str]:
     for part in loc:
-        field = schema.model_fields.get(part)
+        field = schema.model_fields.get(part) if schema else None
         annotation = field.annotation if field else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         schema = annotation
-    return list(schema.model_fields)
+    return list(schema.model_fields) if schema else []
 
 
 def _nearest(word: str, known: list[str]) -> str:

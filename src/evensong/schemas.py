@@ -2,9 +2,9 @@
 
 import os
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, field_validator, model_validator
 
 from evensong.params import Section
 
@@ -29,9 +29,20 @@ def _is_pattern(pattern: str | None) -> str | None:
     return pattern
 
 
-def _are_unique(values: list[object], what: str) -> None:
+def _are_unique(values: list[Any], what: str = "values") -> None:
     if len(set(values)) != len(values):
         raise ValueError(f"{what} are repeated")
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    _are_unique(values)
+    return values
+
+
+SubDbs = Annotated[list[SubDb], Field(min_length=1), AfterValidator(_unique)]
+Seeds = Annotated[list[Seed], AfterValidator(_unique)]
+SUBDBS: TypeAdapter[list[int]] = TypeAdapter(SubDbs)  # voice.subdbs
+SEEDS: TypeAdapter[list[int]] = TypeAdapter(Seeds)  # voice.control_seeds
 
 
 class Range(Section):
@@ -87,9 +98,9 @@ class NightAugment(Section):
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
-        _are_unique(list(self.transforms), "transforms")
+        _are_unique(self.transforms, "transforms")
         self.stretch_rate.within(0.8, 2.0, "outside it the stretch is not repeatable or not the animal any more")
-        self.noise_snr_db.within(-20, 60, "signal-to-noise ratio in dB")
+        self.noise_snr_db.within(-20, 40, "signal-to-noise ratio in dB; above it nobody hears the noise")
         self.gain_db.within(-60, 24, "gain in dB")
         self.pitch_semitones.within(-12, 12, "semitones")
         return self
@@ -269,19 +280,13 @@ class Night(Section):
 class Voice(Section):
     """Every voice section, and the axes of its matrix stages."""
 
-    subdbs: Annotated[list[SubDb], Field(min_length=1)]
-    control_seeds: list[Seed]
+    subdbs: SubDbs
+    control_seeds: Seeds
     scan: VoiceScan
     mels: VoiceMels
     splits: VoiceSplits
     train: TrackTrain
     evaluate: Evaluate
-
-    @model_validator(mode="after")
-    def _unique(self) -> Self:
-        _are_unique(list(self.subdbs), "subdbs")
-        _are_unique(list(self.control_seeds), "control_seeds")
-        return self
 
 
 class Params(Section):

@@ -1,0 +1,190 @@
+"""Augmentations, drawn from a key first and applied later: the same copy, whoever makes it and when."""
+
+import functools
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, get_args
+
+import numpy as np
+
+from evensong.errors import ParamsError
+from evensong.schemas import NightAugment, Range, Transform
+
+TRANSFORMS: tuple[str, ...] = get_args(Transform)
+MAX_PEAK = 0.999
+
+# Values so close to neutral that a copy would be its original once more are never drawn.
+_NEUTRAL = {"rate": (1.0, 0.03), "gain_db": (0.0, 1.0), "semitones": (0.0, 0.25)}
+
+Parameters = Mapping[str, float | int | str]
+
+
+def draw(key: str, transform: str, settings: NightAugment) -> dict[str, float | int | str]:
+    """Draw the values of one augmented copy; the key alone decides.
+
+    Args:
+        key: names the copy, such as seed, samples' digest and copy number.
+        transform: one of TRANSFORMS.
+
+    Returns:
+        JSON-able values for `apply`.
+
+    Raises:
+        ParamsError: the settings' interval holds neutral values only.
+    """
+    intervals = {"rate": settings.stretch_rate, "gain_db": settings.gain_db, "semitones": settings.pitch_semitones}
+    names = {
+        "time_stretch": ("rate",),
+        "noise": ("snr_db", "noise_seed"),
+        "volume": ("gain_db",),
+        "combined": ("rate", "snr_db", "noise_seed", "gain_db"),
+        "pitch_shift": ("semitones",),
+    }[transform]
+    drawn: dict[str, float | int | str] = {}
+    for name in names:
+        bits = int.from_bytes(hashlib.blake2b(f"{key}\n{transform}\n{name}".encode(), digest_size=8).digest(), "big")
+        if name == "noise_seed":
+            drawn[name] = bits >> 32
+        elif name == "snr_db":
+            drawn[name] = _uniform(bits, [(settings.noise_snr_db.min, settings.noise_snr_db.max)])
+        else:
+            drawn[name] = _uniform(bits, _parts(name, intervals[name]))
+    return drawn
+
+
+def _parts(name: str, interval: Range) -> list[tuple[float, float]]:
+    """The interval without its neutral middle."""
+    centre, half = _NEUTRAL[name]
+    sides = ((interval.min, min(interval.max, centre - half)), (max(interval.min, centre + half), interval.max))
+    parts = [(low, high) for low, high in sides if low <= high]
+    if not parts:
+        raise ParamsError(
+            f"night.augment: {name} from {interval.min:g} to {interval.max:g} leaves clips as they are; "
+            f"widen it beyond {centre - half:g} to {centre + half:g}"
+        )
+    return parts
+
+
+def _uniform(bits: int, parts: list[tuple[float, float]]) -> float:
+    """Map 64 bits to the joined parts; six decimals, so that a table shows exactly what was used."""
+    position = bits / 2**64 * sum(high - low for low, high in parts)
+    for low, high in parts:
+        if position <= high - low:
+            return round(low + position, 6)
+        position -= high - low
+    return parts[-1][1]
+
+
+def apply(wave: np.ndarray, sample_rate_hz: int, transform: str, parameters: Parameters) -> tuple[np.ndarray, float]:
+    """Make one augmented copy; a pure function of its arguments.
+
+    Args:
+        wave: (n_samples,) float32, full scale +/-1, not silent.
+        transform: one of TRANSFORMS.
+        parameters: what `draw` returned.
+
+    Returns:
+        The copy, float32 with a peak of at most MAX_PEAK and, stretched, of another length; and the factor at most 1
+        that it was scaled by to keep that peak.
+
+    Raises:
+        TypeError: wave is not float32; integers would be taken for enormous floats.
+    """
+    if wave.dtype != np.float32:
+        raise TypeError(f"augmentation takes float32 at full scale +/-1, got {wave.dtype}")
+    copy = wave
+    for step in _STEPS[transform]:
+        copy = step(copy, sample_rate_hz, parameters)
+    scale = _peak_scale(copy)
+    if transform == "volume":
+        scale = _audible_scale(scale, float(parameters["gain_db"]))
+    return (copy * np.float32(scale) if scale < 1 else copy), scale
+
+
+def limit_peak(wave: np.ndarray) -> tuple[np.ndarray, float]:
+    """Scale a wave down to MAX_PEAK where it is above.
+
+    Args:
+        wave: (n_samples,) float32.
+
+    Returns:
+        The wave, and the factor at most 1 that it was scaled by.
+    """
+    scale = _peak_scale(wave)
+    return (wave * np.float32(scale) if scale < 1 else wave), scale
+
+
+def _peak_scale(wave: np.ndarray) -> float:
+    peak = float(np.abs(wave).max()) if wave.size else 0.0
+    return float(np.float32(0.9999 * MAX_PEAK / peak)) if peak > MAX_PEAK else 1.0
+
+
+def _audible_scale(scale: float, gain_db: float) -> float:
+    """A clip already at full scale cannot become louder: it becomes quieter by as much instead of staying as it is."""
+    centre, half = _NEUTRAL["gain_db"]
+    if gain_db > centre and gain_db + 20 * np.log10(scale) < centre + half:
+        return float(np.float32(10 ** (-2 * gain_db / 20)))
+    return scale
+
+
+def _stretch(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
+    rate = float(parameters["rate"])
+    options = {"min_rate": rate, "max_rate": rate, "leave_length_unchanged": False}
+    return _run("TimeStretch", options, wave, sample_rate_hz)
+
+
+def _add_noise(wave: np.ndarray, _sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
+    """White noise at a signal-to-noise ratio; float32 draws from a stored seed."""
+    noise = np.random.default_rng(int(parameters["noise_seed"])).standard_normal(wave.size, dtype=np.float32)
+    rms = np.sqrt(np.square(wave, dtype=np.float64).mean())
+    noisy: np.ndarray = wave + noise * np.float32(rms * 10 ** (-float(parameters["snr_db"]) / 20))
+    return noisy
+
+
+def _change_volume(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
+    gain_db = float(parameters["gain_db"])
+    return _run("Gain", {"min_gain_db": gain_db, "max_gain_db": gain_db}, wave, sample_rate_hz)
+
+
+def _shift_pitch(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
+    semitones = float(parameters["semitones"])
+    return _run("PitchShift", {"min_semitones": semitones, "max_semitones": semitones}, wave, sample_rate_hz)
+
+
+_STEPS: dict[str, tuple[Callable[[np.ndarray, int, Parameters], np.ndarray], ...]] = {
+    "time_stretch": (_stretch,),
+    "noise": (_add_noise,),
+    "volume": (_change_volume,),
+    "combined": (_stretch, _add_noise, _change_volume),
+    "pitch_shift": (_shift_pitch,),
+}
+
+
+def _run(name: str, options: dict[str, Any], wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """One audiomentations transform with fixed values."""
+    with _seeded(repr((name, sorted(options.items())))):
+        changed = _transform_class(name)(**options, p=1.0)(samples=wave, sample_rate=sample_rate_hz)
+    return np.ascontiguousarray(changed, dtype=np.float32)
+
+
+@functools.cache
+def _transform_class(name: str) -> Any:
+    import audiomentations  # takes seconds to import; only augmenting processes pay
+
+    return getattr(audiomentations, name)
+
+
+@contextmanager
+def _seeded(key: str) -> Iterator[None]:
+    """Fixed global random states inside, the caller's states again outside: audiomentations draws from both."""
+    seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big")
+    state, legacy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 # the state that must be kept
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(legacy_state)  # noqa: NPY002

@@ -1,0 +1,315 @@
+"""One fold: arrays in; weights, history and probabilities out. A plain loop, read top to bottom.
+
+Every random draw is keyed by (seed, fold, epoch), so neither the process, nor what ran before in it, nor a
+restart between two epochs can be seen in the weights.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evensong.errors import DataError, ParamsError, ResourceError
+from evensong.learn.mixing import mixup, spec_augment
+from evensong.learn.models import build_model, input_size, load_pretrained
+from evensong.learn.optimizer import AdamW
+from evensong.learn.resume import Facts, FoldState, Tensors
+from evensong.learn.scores import balanced_accuracy, macro_f1
+from evensong.learn.seeds import derive_seed, keyed_generator
+from evensong.learn.store import ArrayStore
+from evensong.learn.tables import Subset
+from evensong.schemas import TrackTrain, Train
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class ValScores(NamedTuple):
+    """Scores of the validation set's originals after one epoch."""
+
+    loss: float
+    macro_f1: float
+    balanced_accuracy: float
+
+
+class Epoch(NamedTuple):
+    """One epoch's row of history; the learning rate is that of its last step."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    val: ValScores | None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Everything that decides the weights of one fold, besides the stored arrays."""
+
+    number: int
+    train_set: Subset
+    val_set: Subset
+    test_set: Subset
+    n_classes: int
+    track: TrackTrain
+    train: Train
+
+    @property
+    def selects_best(self) -> bool:
+        """Whether an epoch is chosen; without a validation set the last one is taken."""
+        return self.train.select == "best" and len(self.val_set) > 0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What one fold leaves behind.
+
+    Args:
+        weights: of the selected epoch, by name.
+        val_probs: (n_val, n_classes) float64, rows as in the fold's val_set, each summing to 1.
+        test_probs: (n_test, n_classes) float64, rows as in the fold's test_set.
+        history: one entry an epoch.
+        selected_epoch: counted from 1.
+        mean: of the training values, with std what inputs are standardised by.
+        left_out: pretrained tensors that were not used.
+    """
+
+    weights: Tensors
+    val_probs: Floats
+    test_probs: Floats
+    history: list[Epoch]
+    selected_epoch: int
+    mean: float
+    std: float
+    left_out: list[str]
+
+
+def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[Epoch], None]) -> Fitted:
+    """Train one fold from its first epoch, or from where a killed run left it.
+
+    Args:
+        report: called after each epoch with its row of history.
+
+    Raises:
+        DataError: the training items cannot be standardised or are fewer than two.
+        ParamsError: unknown model, inputs too small for it, or no such device.
+        IntegrityError: the pretrained file is not the one that was asked for.
+        ResourceError: the loss stopped being finite, or memory ran out.
+    """
+    torch.set_num_threads(fold.train.threads)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, less an import of the compiler
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    with _memory_errors(fold):
+        trainer = Trainer(fold, store)
+        trainer.restore(state.load_epoch())
+        for epoch in range(len(trainer.history) + 1, fold.train.epochs + 1):
+            trainer.train_epoch(epoch)
+            report(trainer.history[-1])
+            if state.is_due() and epoch < fold.train.epochs:
+                state.save_epoch(*trainer.snapshot())
+        return trainer.finish()
+
+
+@contextmanager
+def _memory_errors(fold: Fold) -> Iterator[None]:
+    """Turn any allocator's failure into advice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error):
+            half = max(1, fold.track.batch_size // 2)
+            raise ResourceError(f"fold {fold.number}: out of memory; try train.batch_size {half}") from error
+        raise
+
+
+class Trainer:
+    """Model, optimiser and history of one fold."""
+
+    def __init__(self, fold: Fold, store: ArrayStore) -> None:
+        if len(fold.train_set) < 2:
+            raise DataError(f"fold {fold.number}: {len(fold.train_set)} training item; batch statistics need two")
+        self.fold, self.store = fold, store
+        self.device = _device(fold.train.device)
+        self.mean, self.std = store.statistics(fold.train_set.rows)
+        self.size = input_size(fold.track.model, *store.shape[1:])
+        torch.manual_seed(derive_seed(fold.train.seed, "weights", fold.number))
+        model = build_model(fold.track.model, fold.n_classes, self.size)
+        self.left_out = load_pretrained(model, fold.track.pretrained) if fold.track.pretrained else []
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = AdamW(self.model, fold.train.weight_decay)
+        self.history: list[Epoch] = []
+        self.best: Tensors = {}
+        self.best_epoch = 0
+
+    def train_epoch(self, epoch: int) -> None:
+        """One pass over the training items, then the validation scores of the originals.
+
+        Raises:
+            ResourceError: a loss was not finite; names epoch, step and array rows.
+        """
+        fold, train_set = self.fold, self.fold.train_set
+        rng = keyed_generator(fold.train.seed, "epoch", fold.number, epoch)
+        torch.manual_seed(derive_seed(fold.train.seed, "dropout", fold.number, epoch))
+        batches = shuffled_batches(len(train_set), fold.track.batch_size, rng)
+        total_loss, learning_rate = 0.0, 0.0
+        self.model.train()
+        for index, batch in enumerate(batches):
+            step = (epoch - 1) * len(batches) + index
+            learning_rate = learning_rate_at(step, len(batches), fold.train)
+            loss = self._train_batch(train_set.rows[batch], train_set.labels[batch], learning_rate, rng)
+            if not math.isfinite(loss):
+                raise ResourceError(
+                    f"fold {fold.number}: the loss is {loss} at epoch {epoch}, step {index + 1} of {len(batches)} "
+                    f"(array rows {train_set.rows[batch][:8].tolist()} ...); lower train.learning_rate"
+                )
+            total_loss += loss * len(batch)
+        self.history.append(Epoch(epoch, learning_rate, total_loss / len(train_set), self._validate()))
+        if fold.selects_best and self._best_so_far() == epoch:
+            self.best, self.best_epoch = self._weights(), epoch
+
+    def _best_so_far(self) -> int:
+        """Highest macro-F1, then lowest loss, then the earliest epoch."""
+        ranks = [(-row.val.macro_f1, row.val.loss, row.epoch) for row in self.history if row.val]
+        return min(ranks)[2]
+
+    def _train_batch(self, rows: Ints, labels: Ints, learning_rate: float, rng: np.random.Generator) -> float:
+        train = self.fold.train
+        mels = spec_augment(self._inputs(rows), train.spec_augment, rng)
+        classes = torch.from_numpy(labels).to(self.device)
+        mels, targets = mixup(mels, classes, self.fold.n_classes, train.mixup_alpha, rng)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=train.precision == "bfloat16"):
+            logits = self.model(mels)
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=train.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step(learning_rate)
+        return loss.item()
+
+    def _validate(self) -> ValScores | None:
+        """Loss and scores of the validation set's originals; None where there is no validation set."""
+        val_set = self.fold.val_set
+        if len(val_set) == 0:
+            return None
+        labels, probs = val_set.labels[val_set.originals], self.predict(val_set.rows[val_set.originals])
+        chosen, n_classes = probs.argmax(axis=1), self.fold.n_classes
+        own = np.maximum(probs[np.arange(len(labels)), labels], np.finfo(np.float64).tiny)
+        return ValScores(
+            loss=float(-np.log(own).mean()),
+            macro_f1=macro_f1(labels, chosen, n_classes),
+            balanced_accuracy=balanced_accuracy(labels, chosen, n_classes),
+        )
+
+    def predict(self, rows: Ints) -> Floats:
+        """Class probabilities of stored items, in float32 whatever the training precision.
+
+        Returns:
+            (len(rows), n_classes) float64, each row summing to 1.
+
+        Raises:
+            ResourceError: a probability is not finite.
+        """
+        self.model.eval()
+        batches = [rows[i : i + self.fold.track.batch_size] for i in range(0, len(rows), self.fold.track.batch_size)]
+        with torch.inference_mode():
+            probs = [self.model(self._inputs(batch)).double().softmax(dim=1).cpu().numpy() for batch in batches]
+        stacked: Floats = np.concatenate(probs) if probs else np.empty((0, self.fold.n_classes))
+        if not np.isfinite(stacked).all():
+            raise ResourceError(
+                f"fold {self.fold.number}: the model gives values that are not finite; lower learning_rate"
+            )
+        return stacked
+
+    def _inputs(self, rows: Ints) -> Tensor:
+        """Standardised (batch, 1, height, width) float32 on the device, at the size the network takes."""
+        mels = torch.from_numpy(self.store.read(rows)).to(self.device)
+        mels = mels.sub_(self.mean).div_(self.std).unsqueeze(1)
+        if tuple(mels.shape[2:]) != tuple(self.size):
+            mels = F.interpolate(mels, size=tuple(self.size), mode="bilinear", align_corners=False)
+        return mels.contiguous(memory_format=torch.channels_last)
+
+    def _weights(self) -> Tensors:
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+
+    def finish(self) -> Fitted:
+        """Go back to the selected epoch and predict all validation and test items, copies included."""
+        if self.best:
+            self.model.load_state_dict(self.best, strict=True)
+        return Fitted(
+            weights=self._weights(),
+            val_probs=self.predict(self.fold.val_set.rows),
+            test_probs=self.predict(self.fold.test_set.rows),
+            history=self.history,
+            selected_epoch=self.best_epoch or len(self.history),
+            mean=self.mean,
+            std=self.std,
+            left_out=self.left_out,
+        )
+
+    def snapshot(self) -> tuple[Tensors, Facts]:
+        """All that the next epoch depends on, as named tensors and plain facts."""
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        tensors |= self.optimizer.named_state()
+        return tensors, {"history": history_to_facts(self.history), "best_epoch": self.best_epoch}
+
+    def restore(self, saved: tuple[Tensors, Facts] | None) -> None:
+        """Continue after the epoch of a snapshot; None starts afresh."""
+        if saved is None:
+            return
+        tensors, facts = saved
+        self.model.load_state_dict(_named(tensors, "model/"), strict=True)
+        self.best, self.best_epoch = _named(tensors, "best/"), facts["best_epoch"]
+        self.history = history_from_facts(facts["history"])
+        self.optimizer.restore(tensors)
+
+
+def history_to_facts(history: list[Epoch]) -> list[list[Any]]:
+    """Plain lists for JSON; floats come back to the bit."""
+    return [[*row[:3], list(row.val) if row.val else None] for row in history]
+
+
+def history_from_facts(facts: list[list[Any]]) -> list[Epoch]:
+    """The inverse of `history_to_facts`."""
+    return [Epoch(epoch, rate, loss, ValScores(*val) if val else None) for epoch, rate, loss, val in facts]
+
+
+def shuffled_batches(n_items: int, batch_size: int, rng: np.random.Generator) -> list[Ints]:
+    """Cut a permutation into batches of nearly equal size, none of one item alone.
+
+    Batch norm cannot use a single item, and a short last batch would weigh its items more than the others.
+
+    Returns:
+        Index arrays that hold each of 0 to n_items - 1 once; at most one item above batch_size, where two
+        items make the smallest batch.
+    """
+    n_batches = max(1, min(math.ceil(n_items / batch_size), n_items // 2))
+    return list(np.array_split(rng.permutation(n_items), n_batches))
+
+
+def learning_rate_at(step: int, steps_per_epoch: int, train: Train) -> float:
+    """Linear warm-up, then a cosine from the peak down to exactly 0 at the last step.
+
+    Args:
+        step: 0 to epochs * steps_per_epoch - 1.
+    """
+    n_steps = train.epochs * steps_per_epoch
+    n_warmup = min(round(train.warmup_epochs * steps_per_epoch), max(0, n_steps - 2))
+    if step < n_warmup:
+        return train.learning_rate * (step + 1) / (n_warmup + 1)
+    share = (step - n_warmup) / max(1, n_steps - 1 - n_warmup)
+    return train.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ParamsError("train.device: cuda, but torch finds no GPU here; set it to cpu")
+    return torch.device(name)
+
+
+def _named(tensors: Tensors, prefix: str) -> Tensors:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

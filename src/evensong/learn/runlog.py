@@ -1,0 +1,28 @@
+"""The only caller of DVCLive: one run folder a fold, written from the finished history."""
+
+import os
+from pathlib import Path
+
+from dvclive.live import Live
+
+from evensong.learn.fit import Epoch
+
+
+def write_run(folder: Path, history: list[Epoch], selected_epoch: int) -> None:
+    """Write the curves of one fold as a DVCLive run: metrics.json and plots/metrics/*.tsv, one step an epoch.
+
+    The whole history is written at once, so that a continued training leaves the same bytes as an uninterrupted one.
+    """
+    os.environ["DVC_STUDIO_OFFLINE"] = "true"  # runs stay here, whatever token a user has set for other projects
+    with Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as live:
+        for row in history:
+            live.step = row.epoch
+            live.log_metric("learning_rate", row.learning_rate)
+            live.log_metric("train_loss", row.train_loss)
+            if row.val:
+                live.log_metric("val_loss", row.val.loss)
+                live.log_metric("val_macro_f1", row.val.macro_f1)
+                live.log_metric("val_balanced_accuracy", row.val.balanced_accuracy)
+            live.make_summary()
+        live.summary["selected_epoch"] = selected_epoch
+        live.make_summary()

@@ -1,0 +1,88 @@
+"""How near the index comes to the wanted balance, in numbers that `dvc metrics diff` can compare."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evensong.night.split import Split
+
+
+def count_classes(samples: pd.DataFrame, part_names: Sequence[str]) -> pd.DataFrame:
+    """Files, originals and sources of every class in every split.
+
+    Args:
+        samples: rows of the index: class_name, split, is_augmented, source_id.
+        part_names: splits in their order.
+
+    Returns:
+        One row a class and split: class, split, files, originals, sources; sorted by class and split order.
+    """
+    counted = (
+        samples.assign(originals=(samples["is_augmented"] == 0).astype(np.int64))
+        .groupby(["class_name", "split"])
+        .agg(files=("originals", "size"), originals=("originals", "sum"), sources=("source_id", "nunique"))
+    )
+    every = pd.MultiIndex.from_product([sorted(samples["class_name"].unique()), part_names], names=["class", "split"])
+    counted.index.names = ["class", "split"]
+    return counted.reindex(every, fill_value=0).reset_index()
+
+
+def describe_balance(
+    counts: pd.DataFrame, split: Split, samples: pd.DataFrame, shares: np.ndarray, part_names: Sequence[str]
+) -> dict[str, Any]:
+    """The reached balance beside the wanted one.
+
+    Args:
+        counts: from `count_classes`.
+        split: with the quality of every class.
+        samples: rows of the index.
+        shares: (n_parts,) wanted.
+        part_names: names of the parts.
+    """
+    quality = split.quality
+    by_class = samples.groupby("class_name")
+    originals = samples[samples["is_augmented"] == 0].groupby("class_name").size()
+    files = by_class.size()
+    n_classes_of_source = samples.groupby("source_id")["class_name"].nunique()
+    described: dict[str, Any] = {
+        "classes": len(files),
+        "files": len(samples),
+        "originals": int(originals.sum()),
+        "sources": len(split.parts),
+        "sources_in_several_classes": int((n_classes_of_source > 1).sum()),
+        "files_a_class_least": int(files.min()),
+        "files_a_class_most": int(files.max()),
+        "originals_a_class_least": int(originals.min()),
+        "originals_a_class_most": int(originals.max()),
+        "classes_as_near_as_possible": int(quality["is_optimal"].sum()),
+        "is_proved_optimal": int(quality["is_optimal"].all()),
+        # Files away from the wanted numbers, summed over the splits of a class.
+        "gap_files_worst_class": _number(quality["gap_files"].max()),
+        "gap_files_mean": _number(quality["gap_files"].mean()),
+        "least_gap_files_worst_class": _number(quality["least_gap_files"].max()),
+        "least_gap_files_mean": _number(quality["least_gap_files"].mean()),
+    }
+    return described | {"splits": _splits(counts, shares, part_names)}
+
+
+def _splits(counts: pd.DataFrame, shares: np.ndarray, part_names: Sequence[str]) -> dict[str, Any]:
+    totals = counts[["files", "originals"]].sum()
+    splits = {}
+    for name, share in zip(part_names, shares, strict=True):
+        part = counts[counts["split"] == name]
+        splits[name] = {
+            "files": int(part["files"].sum()),
+            "originals": int(part["originals"].sum()),
+            "sources_of_a_class_least": int(part["sources"].min()),
+            "originals_of_a_class_least": int(part["originals"].min()),
+            "share_of_files": _number(part["files"].sum() / totals["files"]),
+            "share_of_originals": _number(part["originals"].sum() / totals["originals"]),
+            "wanted_share": _number(share),
+        }
+    return splits
+
+
+def _number(value: float) -> float:
+    return float(f"{value:.6g}")

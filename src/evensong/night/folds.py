@@ -1,0 +1,114 @@
+"""Split settings and the pool -> which sources train, validate and test in every fold."""
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from evensong.errors import DataError, ParamsError
+from evensong.night.names import nfc
+from evensong.night.split import Split, preset_split, split_groups
+from evensong.schemas import NightIndex
+
+SUBSETS = ("train", "val", "test")
+_SHOWN = 3
+
+
+def assign_parts(pool: pd.DataFrame, settings: NightIndex) -> tuple[Split, list[str], np.ndarray]:
+    """Divide the pool as the settings say: train, val and test, made folds, or preset folds.
+
+    Args:
+        pool: one row a pool file.
+
+    Returns:
+        The split; the parts' names, SUBSETS for a single split and fold_0, fold_1, ... else; and their wanted shares.
+
+    Raises:
+        DataError: the sources cannot be divided so.
+        ParamsError: n_folds or validation does not go with the preset folds.
+    """
+    if settings.fold_pattern is not None:
+        return _preset(pool, settings)
+    if settings.n_folds == 1:
+        shares = np.array([settings.train, settings.val, settings.test])
+        return split_groups(pool, shares, part_names=SUBSETS, seed=settings.seed), list(SUBSETS), shares
+    names = fold_names(settings.n_folds)
+    shares = np.full(settings.n_folds, 1 / settings.n_folds)
+    return split_groups(pool, shares, part_names=names, seed=settings.seed), names, shares
+
+
+def fold_names(n_folds: int) -> list[str]:
+    """fold_0, fold_1, ..."""
+    return [f"fold_{fold}" for fold in range(n_folds)]
+
+
+def _preset(pool: pd.DataFrame, settings: NightIndex) -> tuple[Split, list[str], np.ndarray]:
+    values = preset_values(sorted(pool["original_file"].unique()), str(settings.fold_pattern))
+    order = sorted(set(values.values()), key=lambda value: (int(value) if value.isdecimal() else -1, value))
+    n_folds = len(order)
+    if n_folds < 2:
+        raise DataError(f"night.index.fold_pattern finds the one fold {order[0]!r} in all file names; folds are two")
+    if settings.n_folds not in (1, n_folds):
+        raise ParamsError(
+            f"night.index.n_folds is {settings.n_folds} and fold_pattern finds {n_folds} folds in the file names "
+            f"({', '.join(order)}); set n_folds to {n_folds} or 1"
+        )
+    if n_folds == 2 and settings.validation == "next_fold":
+        raise ParamsError("two preset folds leave no training fold with validation: next_fold; use validation: none")
+    split = preset_split(pool, values, n_parts=n_folds, order=order)
+    _refuse_untrained(pool, fold_table(split, fold_names(n_folds), validation=settings.validation))
+    return split, fold_names(n_folds), np.full(n_folds, 1 / n_folds)
+
+
+def _refuse_untrained(pool: pd.DataFrame, folds: pd.DataFrame) -> None:
+    """Every class must be in every training set; a test set may lack one, which the balance report shows."""
+    trained = folds[folds["subset"] == "train"].merge(pool[["source_id", "class_name"]].drop_duplicates())
+    n_folds_of_class = trained.groupby("class_name")["fold"].nunique()
+    n_folds = folds["fold"].nunique()
+    lacking = [name for name in sorted(pool["class_name"].unique()) if n_folds_of_class.get(name, 0) < n_folds]
+    if lacking:
+        raise DataError(
+            f"class {lacking[0]}: its sources lie in so few preset folds that a fold has none of them to train on; add "
+            "clips in other folds, use validation: none, or set night.index.fold_pattern: null"
+        )
+
+
+def preset_values(original_files: Sequence[str], pattern: str) -> dict[str, str]:
+    """The preset fold in every original's file name (without its extension).
+
+    Raises:
+        DataError: the pattern does not find one in a name.
+    """
+    found = {path: re.search(pattern, nfc(PurePosixPath(path).stem)) for path in original_files}
+    missing = [path for path, match in found.items() if not (match and match.group(1))]
+    if missing:
+        names = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+        raise DataError(
+            f"night.index.fold_pattern {pattern!r} finds no fold in {len(missing)} file names ({names}); correct the "
+            "pattern, rename the files, or set fold_pattern: null"
+        )
+    return {path: match.group(1) for path, match in found.items() if match}
+
+
+def fold_table(split: Split, part_names: Sequence[str], *, validation: str) -> pd.DataFrame:
+    """One row a fold and source: fold, source_id, subset (train, val or test), sorted.
+
+    Args:
+        part_names: SUBSETS for a single split; else every part is the test set of its own fold.
+        validation: ``next_fold`` makes the following fold's sources the validation set, ``none`` makes none.
+    """
+    sources = sorted(split.parts)
+    parts = np.array([split.parts[source] for source in sources])
+    if tuple(part_names) == SUBSETS:
+        return pd.DataFrame({"fold": 0, "source_id": sources, "subset": np.array(SUBSETS)[parts]})
+    n_folds = len(part_names)
+    folds = []
+    for fold in range(n_folds):
+        subset = np.full(len(parts), "train", dtype=object)
+        if validation == "next_fold":
+            subset[parts == (fold + 1) % n_folds] = "val"
+        subset[parts == fold] = "test"
+        folds.append(pd.DataFrame({"fold": fold, "source_id": sources, "subset": subset}))
+    return pd.concat(folds, ignore_index=True)

@@ -1,0 +1,110 @@
+"""Pool files -> one packed log-mel array a class, for training to map into memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+
+from evensong.audio.files import read_wav
+from evensong.audio.mel import frames_of, log_mel
+from evensong.errors import DataError, IntegrityError
+from evensong.run.parallel import map_tasks
+from evensong.run.text import write_json
+from evensong.schemas import NightMels
+
+SETTINGS_FILE = "settings.json"
+_ROWS_A_TASK = 32
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Consecutive rows of one class's array."""
+
+    array: Path
+    first_row: int
+    paths: tuple[Path, ...]
+    n_samples: tuple[int, ...]
+    sample_rate_hz: int
+    settings: NightMels
+
+
+def write_mels(pool: pd.DataFrame, *, pool_folder: Path, folder: Path, settings: NightMels, workers: int) -> None:
+    """Write the log-mel arrays of every class and the settings they were made with.
+
+    Args:
+        pool: from `read_pool`; row mel_row of a class's array is the file with that mel_row.
+        pool_folder: where the pool's files are.
+        folder: folder to create: {class_slug}.npy (n_files, n_mels, n_frames) float32, dB re power 1.0.
+        settings: of the spectrogram.
+        workers: processes; no byte depends on it.
+
+    Raises:
+        DataError: fmax_hz is above half of the pool's sample rate.
+        IntegrityError: a pool file is missing or is not the one in the table, or rows are missing.
+    """
+    sample_rate_hz = _common_rate(pool)
+    if settings.fmax_hz > sample_rate_hz / 2:
+        raise DataError(f"night.mels.fmax_hz {settings.fmax_hz:g} is above half of the pool's {sample_rate_hz} Hz")
+    n_frames = frames_of(settings, sample_rate_hz)
+    folder.mkdir(parents=True)
+    log_mel(np.zeros(sample_rate_hz, np.float32), sample_rate_hz, settings)  # compiled once, before the workers start
+    tasks: list[_Task] = []
+    for class_slug, files in pool.groupby("class_slug", sort=True):
+        files = files.sort_values("mel_row")
+        if files["mel_row"].tolist() != list(range(len(files))):
+            raise IntegrityError(f"pool.csv: the mel rows of {class_slug} are not 0 to {len(files) - 1}")
+        array = folder / f"{class_slug}.npy"
+        open_memmap(array, mode="w+", dtype=np.float32, shape=(len(files), settings.n_mels, n_frames)).flush()
+        tasks.extend(_class_tasks(files, array, pool_folder, sample_rate_hz, settings))
+    n_rows = sum(map_tasks(_write_rows, tasks, workers=workers, label="night_mels", unit="batch"))
+    if n_rows != len(pool):
+        raise IntegrityError(f"{n_rows} mel rows were written for {len(pool)} pool files")
+    made_with = settings.model_dump() | {"sample_rate_hz": sample_rate_hz, "n_frames": n_frames}
+    write_json(folder / SETTINGS_FILE, made_with)
+
+
+def _common_rate(pool: pd.DataFrame) -> int:
+    rates = sorted(pool["sample_rate_hz"].unique())
+    if len(rates) != 1:
+        raise IntegrityError(f"pool.csv: one sample rate expected, found {', '.join(map(str, rates))}")
+    return int(rates[0])
+
+
+def _class_tasks(
+    files: pd.DataFrame, array: Path, pool_folder: Path, sample_rate_hz: int, settings: NightMels
+) -> list[_Task]:
+    return [
+        _Task(
+            array,
+            start,
+            tuple(pool_folder / path for path in batch["file_path"]),
+            tuple(int(n) for n in batch["n_samples"]),
+            sample_rate_hz,
+            settings,
+        )
+        for start in range(0, len(files), _ROWS_A_TASK)
+        for batch in [files.iloc[start : start + _ROWS_A_TASK]]
+    ]
+
+
+def _write_rows(task: _Task) -> int:
+    """Fill some rows of one array, which no other task writes; runs in a worker."""
+    array = open_memmap(task.array, mode="r+")
+    for row, (path, n_samples) in enumerate(zip(task.paths, task.n_samples, strict=True), start=task.first_row):
+        array[row] = log_mel(_read_pool_file(path, n_samples, task.sample_rate_hz), task.sample_rate_hz, task.settings)
+    array.flush()
+    return len(task.paths)
+
+
+def _read_pool_file(path: Path, n_samples: int, sample_rate_hz: int) -> np.ndarray:
+    try:
+        wave, rate_hz = read_wav(path)
+    except (OSError, DataError) as error:
+        raise IntegrityError(f"{path}: a pool file cannot be read ({error}); run dvc repro night_augment") from error
+    if wave.size != n_samples or rate_hz != sample_rate_hz:
+        raise IntegrityError(
+            f"{path}: {wave.size} samples at {rate_hz} Hz, pool.csv says {n_samples} at {sample_rate_hz} Hz"
+        )
+    return wave

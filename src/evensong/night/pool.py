@@ -1,0 +1,197 @@
+"""The plan -> pool files on disk: every original decoded once, with all its copies, in one task."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evensong.audio.augment import apply, draw, limit_peak
+from evensong.audio.files import decode, downmix, resample, write_wav
+from evensong.errors import InputFault, IntegrityError, ResourceError
+from evensong.night.keys import file_sha256
+from evensong.night.plan import ORIGINAL, PLAN_COLUMNS
+from evensong.run.parallel import map_tasks
+from evensong.schemas import NightAugment
+
+POOL_COLUMNS = [*PLAN_COLUMNS[:-1], "sample_rate_hz", "n_samples", "mel_row", "peak_scale"]
+_OUTPUT_COLUMNS = ["file_path", "augmentation_type", "parameters"]
+_BYTES_A_SAMPLE = 2
+_SPARE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class _Output:
+    path: Path
+    file_path: str
+    transform: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One original and everything made from it."""
+
+    source: Path
+    sha256: str
+    max_seconds: float
+    sample_rate_hz: int
+    outputs: tuple[_Output, ...]
+
+
+@dataclass(frozen=True)
+class _Written:
+    file_path: str
+    n_samples: int
+    peak_scale: float
+
+
+def build_pool(
+    plan: pd.DataFrame, clips: pd.DataFrame, *, root: Path, folder: Path, settings: NightAugment, workers: int
+) -> pd.DataFrame:
+    """Write every planned file.
+
+    Args:
+        plan: from `plan_pool`.
+        clips: the scan's clips, for the digests and durations.
+        root: folder of the originals.
+        folder: pool folder to create; one folder a class inside.
+        settings: pool rate and ranges.
+        workers: processes; no byte depends on it.
+
+    Returns:
+        The plan with sample_rate_hz, n_samples and peak_scale, columns POOL_COLUMNS.
+
+    Raises:
+        IntegrityError: an original is not what the scan saw, or the folder does not hold exactly the planned files.
+        ResourceError: the disk is too full.
+    """
+    check_space(plan, clips, folder=folder.parent, settings=settings)
+    for class_slug in plan["class_slug"].unique():
+        (folder / class_slug).mkdir(parents=True)
+    tasks = _tasks(plan, clips, root, folder, settings.sample_rate_hz)
+    _warm_up(settings)
+    done = [
+        written
+        for group in map_tasks(_make_files, tasks, workers=workers, label="night_augment", unit="clip")
+        for written in group
+    ]
+    check_folder(folder, plan["file_path"])
+    written = pd.DataFrame([vars(item) for item in done])
+    pool = plan.merge(written, on="file_path", validate="one_to_one").assign(sample_rate_hz=settings.sample_rate_hz)
+    return pool.sort_values(["class_name", "mel_row"], ignore_index=True)[POOL_COLUMNS]
+
+
+def check_space(plan: pd.DataFrame, clips: pd.DataFrame, *, folder: Path, settings: NightAugment) -> None:
+    """Estimate the pool's size, the slowest stretch for every copy, and compare it with the free space.
+
+    Raises:
+        ResourceError: the pool would not fit.
+    """
+    seconds = plan["original_file"].map(clips.set_index("path")["duration_s"])
+    longest = np.where(plan["is_augmented"] == 1, seconds / min(1.0, settings.stretch_rate.min), seconds)
+    needed = int(longest.sum() * settings.sample_rate_hz * _BYTES_A_SAMPLE) + _SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ResourceError(
+            f"the pool needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; make room, or lower "
+            "night.augment.target_samples or sample_rate_hz"
+        )
+
+
+def check_folder(folder: Path, planned: Iterable[str]) -> None:
+    """Compare the files on disk with the planned ones.
+
+    Raises:
+        IntegrityError: a file is missing, or one too many is there.
+    """
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    wanted = set(planned)
+    if found != wanted:
+        raise IntegrityError(
+            f"the pool should hold {len(wanted)} files; {len(wanted - found)} are missing and "
+            f"{len(found - wanted)} are too many (such as {min(found ^ wanted)})"
+        )
+
+
+def _tasks(plan: pd.DataFrame, clips: pd.DataFrame, root: Path, folder: Path, sample_rate_hz: int) -> list[_Task]:
+    """One task an original, the longest work first so that no worker is left with it at the end."""
+    facts = clips.set_index("path")[["sha256", "duration_s"]].to_dict("index")
+    tasks = []
+    for original, files in plan.groupby("original_file", sort=True):
+        outputs = tuple(
+            _Output(
+                folder / row["file_path"], row["file_path"], row["augmentation_type"], json.loads(row["parameters"])
+            )
+            for row in files.sort_values("copy").to_dict("records")
+        )
+        clip = facts[original]
+        # The scan has accepted the length; a second more covers rounding in its table.
+        max_seconds = float(clip["duration_s"]) + 1.0
+        tasks.append(_Task(root / str(original), clip["sha256"], max_seconds, sample_rate_hz, outputs))
+    return sorted(tasks, key=lambda task: -task.max_seconds * len(task.outputs))
+
+
+def _warm_up(settings: NightAugment) -> None:
+    """Import what the transforms need before the workers are forked: once instead of once a worker."""
+    wave = np.sin(np.arange(settings.sample_rate_hz // 4, dtype=np.float32) / 10)
+    for transform in settings.transforms:
+        apply(wave, settings.sample_rate_hz, transform, draw("warm-up", transform, settings))
+
+
+def _make_files(task: _Task) -> list[_Written]:
+    """Decode one original and write it and its copies; runs in a worker."""
+    try:
+        if file_sha256(task.source) != task.sha256:
+            raise IntegrityError(f"{task.source}: the file is not the one that night_scan saw; run dvc repro again")
+        decoded = decode(task.source, max_seconds=task.max_seconds)
+    except InputFault as fault:
+        raise IntegrityError(f"{task.source}: accepted by night_scan and now refused ({fault})") from fault
+    except OSError as error:
+        raise IntegrityError(f"{task.source}: cannot be read any more ({error.strerror})") from error
+    wave = resample(downmix(decoded.waves)[0], decoded.sample_rate_hz, task.sample_rate_hz)
+    wave, scale = limit_peak(wave)
+    written = []
+    for output in task.outputs:
+        copy, copy_scale = wave, scale
+        if output.transform != ORIGINAL:
+            copy, copy_scale = apply(wave, task.sample_rate_hz, output.transform, output.parameters)
+        write_wav(output.path, copy, task.sample_rate_hz)
+        written.append(_Written(output.file_path, copy.size, copy_scale))
+    return written
+
+
+def describe_pool(
+    pool: pd.DataFrame, clips: pd.DataFrame, unused: pd.DataFrame, settings: NightAugment
+) -> dict[str, Any]:
+    """The pool in numbers, for pool_metadata.json: what each class has, and what was left out and why."""
+    duplicates = clips[clips["status"] == "duplicate"]
+    classes = {}
+    for class_name, files in pool.groupby("class_name", sort=True):
+        copies = files.groupby("original_file")["is_augmented"].sum()
+        left_out = unused[unused["class_name"] == class_name]
+        repeated = duplicates[duplicates["class_name"] == class_name]
+        classes[str(class_name)] = {
+            "folder": str(files["class_slug"].iloc[0]),
+            "originals": len(copies),
+            "sources": int(files["source_id"].nunique()),
+            "copies": int(files["is_augmented"].sum()),
+            "copies_an_original_least": int(copies.min()),
+            "copies_an_original_most": int(copies.max()),
+            "files": len(files),
+            "unused": [{"path": path, "reason": "over target_samples"} for path in sorted(left_out["path"])],
+            "duplicates": sorted(repeated["path"]),
+        }
+    return {
+        "sample_rate_hz": settings.sample_rate_hz,
+        "target_samples": settings.target_samples,
+        "seed": settings.seed,
+        "transforms": list(settings.transforms),
+        "files": len(pool),
+        "originals": int((pool["is_augmented"] == 0).sum()),
+        "classes": classes,
+    }

@@ -1,0 +1,207 @@
+"""Fused, single and control predictions in; scores, paired differences and the answer about diversity out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from evensong.errors import DataError
+from evensong.learn.curves import calibration_table, pr_table, roc_table
+from evensong.learn.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
+from evensong.learn.predictions import KEY_COLUMNS
+from evensong.schemas import Evaluate
+from evensong.voice.disclosure import SMALLEST_COUNT, told_split
+from evensong.voice.fusion import METHODS, Members, best_member, fuse, member_weights, natural_share, validation_aurocs
+from evensong.voice.patients import Level, level_of, units_of
+
+BASELINE = "best_single"
+CONTROL = "control"
+HEADLINE = ("auroc", "balanced_accuracy")
+RULES = {
+    "patient": "mean probability over the patient's recordings; scores pool the test patients of all folds",
+    "interval": "percentile interval; whole patients are drawn with replacement, the same draws for every method",
+    "soft_mean": "mean probability over the members",
+    "majority": "share of members that vote for class 1 at their own thresholds; class 1 from one half on",
+    "prior_corrected": "soft mean after moving each member's log-odds from its training share to the natural one",
+    "validation_weighted": "weights in proportion to validation AUROC above 0.5",
+    "best_single": "the member with the highest AUROC over the validation patients of all folds",
+    "control": "soft mean of members that were all trained at the natural class shares with different seeds",
+    "weight": "rests on the AUROC over the validation patients of all folds, less those tested in the fold",
+    "threshold": "chosen for each fold on its own validation patients (Youden), else 0.5; majority: one half",
+}
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Every method's patient predictions and scores, all scored with the same draws.
+
+    Attributes:
+        members: the sub-databases.
+        control: the control arm, or None.
+        levels: patient predictions by method; 'best_single' and, with a control arm, 'control' are among them.
+        scored: their scores.
+        member_aurocs: pooled test AUROC of each member alone.
+    """
+
+    members: Members
+    control: Members | None
+    levels: dict[str, Level]
+    scored: dict[str, Scored]
+    member_aurocs: dict[str, float | None]
+
+    @property
+    def baselines(self) -> list[str]:
+        """What the fused methods are compared with."""
+        return [BASELINE, CONTROL] if self.control else [BASELINE]
+
+
+def evaluate_fusion(members: Members, control: Members | None, settings: Evaluate) -> Fusion:
+    """Fuse the members (and the control arm's) and score everything on the same draws of patients.
+
+    Raises:
+        DataError: the control arm predicted other rows than the members.
+    """
+    levels = fuse(members)
+    if control is not None:
+        if not control.patients[0].table[KEY_COLUMNS].equals(members.patients[0].table[KEY_COLUMNS]):
+            raise DataError("the control arm and the sub-databases predicted different patients; run voice_splits on")
+        levels[CONTROL] = fuse(control)["soft_mean"]
+    units = {name: units_of(level.test, level.thresholds) for name, level in levels.items()}
+    bootstrap = make_bootstrap(units["soft_mean"], settings, "voice")
+    scored = {name: score(one, binary_scores, bootstrap) for name, one in units.items()}
+    return Fusion(members, control, levels, scored, _member_aurocs(members))
+
+
+def comparisons(fusion: Fusion) -> dict[tuple[str, str, str], Estimate]:
+    """Paired differences by (method, baseline, score); the control arm is compared with the best single member too."""
+    pairs = [(method, baseline) for baseline in fusion.baselines for method in METHODS]
+    pairs += [(CONTROL, BASELINE)] if fusion.control else []
+    return {
+        (method, baseline, name): fusion.scored[method].minus(fusion.scored[baseline], name)
+        for method, baseline in pairs
+        for name in fusion.scored[method].points
+    }
+
+
+def verdict(difference: Estimate) -> str:
+    """What an interval of a difference allows to say."""
+    if difference.low is None or difference.high is None:
+        return "undefined"
+    if difference.low > 0:
+        return "higher"
+    return "lower" if difference.high < 0 else "not distinguishable"
+
+
+def metrics_tree(fusion: Fusion) -> dict[str, Any]:
+    """What metrics/voice/ensemble.json holds."""
+    labels = fusion.levels["soft_mean"].test.labels
+    n, n_positive = told_split(len(labels), int(labels.sum()))
+    tree: dict[str, Any] = {
+        "n": n,
+        "n_positive": n_positive,
+        "n_members": len(fusion.members.names),
+        "n_control_members": len(fusion.control.names) if fusion.control else 0,
+    }
+    for method, scored in fusion.scored.items():
+        tree[method] = {name: scored.estimate(name).tree() for name in HEADLINE}
+    for (method, baseline, name), difference in comparisons(fusion).items():
+        if name in HEADLINE and method != CONTROL:
+            tree.setdefault(f"minus_{baseline}", {}).setdefault(method, {})[name] = difference.tree()
+    return tree
+
+
+def summary_tree(fusion: Fusion) -> dict[str, Any]:
+    """Everything about the fusion, for artifacts/voice/ensemble/summary.json."""
+    labels = fusion.levels["soft_mean"].test.labels
+    tree: dict[str, Any] = {
+        "rules": RULES,
+        "n": len(labels),
+        "n_positive": int(labels.sum()),
+        "natural_share": rounded(natural_share(fusion.members)),
+        "members": _members_tree(fusion),
+        "control_members": fusion.control.names if fusion.control else [],
+        "scores": {method: trees(scored.estimates()) for method, scored in fusion.scored.items()},
+        "differences": [],
+    }
+    for (method, baseline, name), difference in comparisons(fusion).items():
+        row = {"method": method, "baseline": baseline, "score": name, "verdict": verdict(difference)}
+        tree["differences"].append(row | difference.tree())
+    return tree
+
+
+def predictions_table(fusion: Fusion) -> pd.DataFrame:
+    """Fused probability of class 1 of every patient: a cached output, never for git."""
+    table = None
+    for method, level in fusion.levels.items():
+        parts = [
+            part.table[["fold", "subset", "group", "label"]].assign(**{method: part.probabilities[:, 1]})
+            for part in (level.test, level.val)
+        ]
+        one = pd.concat(parts, ignore_index=True)
+        table = one if table is None else table.assign(**{method: one[method]})
+    if table is None:
+        raise DataError("there is nothing to fuse")
+    return table.sort_values(["fold", "subset", "group"], ignore_index=True)
+
+
+def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
+    """The plot tables of the fusion, by file name without its suffix."""
+    tests = {method: level.test for method, level in fusion.levels.items()}
+    rankings = {method: (test.labels == 1, test.probabilities[:, 1]) for method, test in tests.items()}
+    sources = {method: (test.labels, test.probabilities) for method, test in tests.items() if method != "majority"}
+    score_rows = [
+        {"of": method, "score": name, **_numbers(estimate)}
+        for method, scored in fusion.scored.items()
+        for name, estimate in scored.estimates().items()
+    ]
+    difference_rows = [
+        {"method": method, "baseline": baseline, "score": name, **_numbers(one), "verdict": verdict(one)}
+        for (method, baseline, name), one in comparisons(fusion).items()
+    ]
+    return {
+        "scores": pd.DataFrame(score_rows),
+        "differences": pd.DataFrame(difference_rows),
+        "roc": roc_table(rankings),
+        "pr": pr_table(rankings),
+        "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
+    }
+
+
+def _member_aurocs(members: Members) -> dict[str, float | None]:
+    """Pooled test AUROC by patient of each member alone; None where undefined."""
+    found = {}
+    for name, member in zip(members.names, members.patients, strict=True):
+        level = level_of(member)
+        found[name] = points_of(units_of(level.test, level.thresholds), binary_scores)["auroc"]
+    return found
+
+
+def _members_tree(fusion: Fusion) -> dict[str, Any]:
+    """Per member: training share, validation AUROC and weight in each fold, pooled test AUROC."""
+    members = fusion.members
+    aurocs = validation_aurocs(members)
+    weights = member_weights(aurocs)
+    best = best_member(members)
+    return {
+        name: {
+            "train_share_1": _by_fold(members, members.train_shares[position]),
+            "validation_auroc": _by_fold(members, aurocs[position]),
+            "weight": _by_fold(members, weights[position]),
+            "is_best_single": position == best,
+            "test_auroc": rounded(fusion.member_aurocs[name]),
+        }
+        for position, name in enumerate(members.names)
+    }
+
+
+def _by_fold(members: Members, values: Any) -> dict[str, float | None]:
+    """Values by fold number; NaN becomes null."""
+    return {
+        f"fold_{fold:02d}": None if value != value else rounded(value)
+        for fold, value in zip(members.folds, values, strict=True)
+    }
+
+
+def _numbers(estimate: Estimate) -> Mapping[str, float | None]:
+    return {part: rounded(getattr(estimate, part)) for part in ("value", "low", "high")}

@@ -1,0 +1,101 @@
+"""Recordings and mel images, opened in parallel -> digests and statistics, or the fault that bars each."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evensong.audio.files import inspect, pcm_digest
+from evensong.audio.mel_images import IMAGE_SUFFIXES, decode_image
+from evensong.errors import InputFault
+from evensong.run.parallel import map_tasks
+from evensong.schemas import VoiceScan
+from evensong.voice.disclosure import unnamed_os_errors
+
+_FILES_A_TASK = 8
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One opened file.
+
+    Args:
+        cells: kind, size and sha256; of a usable file also content_sha256 and its statistics.
+        fault: reason and detail; None for a usable file.
+    """
+
+    cells: dict[str, Any]
+    fault: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class _Task:
+    paths: tuple[Path, ...]
+    settings: VoiceScan
+
+
+def open_all(paths: Sequence[Path], settings: VoiceScan, *, workers: int) -> list[Opened]:
+    """Decode every file completely, in the order given; the extension says whether it should be sound or an image."""
+    starts = range(0, len(paths), _FILES_A_TASK)
+    tasks = [_Task(tuple(paths[start : start + _FILES_A_TASK]), settings) for start in starts]
+    results = map_tasks(_open_files, tasks, workers=workers, label="voice recordings", unit="batch")
+    return [opened for batch in results for opened in batch]
+
+
+def file_digest(path: Path) -> dict[str, Any]:
+    """Size in bytes and SHA-256 of a file.
+
+    Raises:
+        InputFault: Q_UNREADABLE.
+    """
+    try:
+        with path.open("rb") as file:
+            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": file.tell()}
+    except OSError as error:
+        raise InputFault("Q_UNREADABLE", f"cannot be read ({error.strerror})") from None
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a ready-made image in its own size.
+
+    Returns:
+        (height, width) uint8.
+
+    Raises:
+        InputFault: as `mel_images.decode_image`.
+    """
+    pixels, (height_px, width_px) = decode_image(path, height_px=1, width_px=1)
+    if pixels.shape != (height_px, width_px):
+        pixels, _ = decode_image(path, height_px=height_px, width_px=width_px)
+    return pixels
+
+
+def _open_files(task: _Task) -> list[Opened]:
+    return [_open_file(path, task.settings) for path in task.paths]
+
+
+def _open_file(path: Path, settings: VoiceScan) -> Opened:
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES
+    cells: dict[str, Any] = {"kind": "image" if is_image else "audio", "size": 0, "sha256": ""}
+    try:
+        with unnamed_os_errors("a recording cannot be opened"):
+            cells |= file_digest(path)
+            cells |= _image_cells(path) if is_image else _audio_cells(path, settings)
+    except InputFault as fault:
+        return Opened(cells, (fault.reason, fault.detail))
+    return Opened(cells, None)
+
+
+def _audio_cells(path: Path, settings: VoiceScan) -> dict[str, Any]:
+    decoded, _, stats = inspect(path, settings)
+    return {**asdict(stats), "content_sha256": pcm_digest(decoded)}
+
+
+def _image_cells(path: Path) -> dict[str, Any]:
+    image = read_image(path)
+    height, width = image.shape
+    digest = hashlib.sha256(f"{height} {width}\n".encode() + image.tobytes())
+    return {"height_px": height, "width_px": width, "content_sha256": digest.hexdigest()}

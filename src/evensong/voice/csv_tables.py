@@ -1,0 +1,136 @@
+"""A cohort CSV -> its rows as text, or an error that names lines; nothing is guessed, converted or skipped."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evensong.errors import DataError
+
+_MOST_PROBLEMS = 20
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The wanted columns of a CSV file.
+
+    Args:
+        path: the file.
+        lines: line number at which each row starts; the header is line 1.
+        values: column name to its cells, as written.
+        n_other_columns: columns that nobody asked for.
+    """
+
+    path: Path
+    lines: list[int]
+    values: dict[str, list[str]]
+    n_other_columns: int
+
+
+@dataclass
+class Problems:
+    """Everything wrong in one file, gathered so that one run shows it all."""
+
+    path: Path
+    found: list[str] = field(default_factory=list)
+
+    def add(self, line: int, text: str) -> None:
+        """Note a problem of one line; the text holds no cell's value."""
+        self.found.append(f"line {line}: {text}")
+
+    def refuse(self) -> None:
+        """Stop if anything was noted.
+
+        Raises:
+            DataError: lists the lines.
+        """
+        if self.found:
+            shown = self.found[:_MOST_PROBLEMS]
+            more = [f"and {len(self.found) - len(shown)} more"] if len(self.found) > len(shown) else []
+            raise DataError("\n  ".join([f"{self.path}: {len(self.found)} problem(s)", *shown, *more]))
+
+
+def read_table(path: Path, columns: Sequence[str]) -> TextTable:
+    """Read a comma-separated UTF-8 file with a header; every cell stays the text it is.
+
+    Accepted: a byte order mark, CRLF line ends, other columns, any column order, empty lines.
+
+    Args:
+        columns: names that must each stand exactly once in the header.
+
+    Raises:
+        DataError: the file is missing, empty, not UTF-8, holds NUL, has a bad header or no rows, or a row with
+            another number of fields than the header. Cells are never repeated in the message.
+    """
+    rows, lines = _split(path, _text(path))
+    if not rows:
+        raise DataError(f"{path}: the file is empty; expected the columns {', '.join(columns)}")
+    header = [name.strip() for name in rows[0]]
+    _check_header(path, header, columns)
+    problems = Problems(path)
+    for line, row in zip(lines[1:], rows[1:], strict=True):
+        if len(row) != len(header):
+            problems.add(line, f"{len(row)} field(s), the header has {len(header)}")
+    problems.refuse()
+    if len(rows) == 1:
+        raise DataError(f"{path}: there is a header and no row under it")
+    values = {name: [row[header.index(name)] for row in rows[1:]] for name in columns}
+    return TextTable(path, lines[1:], values, len(header) - len(columns))
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path}: more than {_MOST_BYTES} bytes, which no patient table needs")
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the file is missing") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        offset = error.start + 3 * raw.startswith(b"\xef\xbb\xbf")
+        raise DataError(f"{path}: not UTF-8 at byte {offset}; save it as CSV UTF-8") from None
+    if "\x00" in text:
+        raise DataError(f"{path}: NUL byte on line {text[: text.index(chr(0))].count(chr(10)) + 1}")
+    return text
+
+
+def _split(path: Path, text: str) -> tuple[list[list[str]], list[int]]:
+    """Rows that are not empty, with the line number at which each starts."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    start = 1
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(start)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}: line {start}: {error}; check the quotes") from None
+    return rows, lines
+
+
+def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise DataError(f"{path}: missing column(s) {', '.join(missing)}; {_describe(header, columns)}")
+    if len(set(header)) != len(header):
+        repeated = sorted({name or "(empty)" for name in header if header.count(name) > 1})
+        raise DataError(f"{path}: column(s) repeated in the header: {', '.join(repeated)}")
+
+
+def _describe(header: list[str], columns: Sequence[str]) -> str:
+    """What the first line looks like; its cells are shown only when it surely is a header and not a patient's row."""
+    for separator, name in ((";", "a semicolon"), ("\t", "a tab")):
+        if len(header) == 1 and separator in header[0]:
+            return f"the columns seem to be separated by {name}: save the file with commas"
+    wanted = {name.casefold() for name in columns}
+    if any(name.casefold() in wanted for name in header):
+        return f"found {', '.join(name or '(empty)' for name in header)}"
+    return f"the first line holds {len(header)} field(s) and none of the column names: is the header missing?"

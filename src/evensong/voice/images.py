@@ -1,0 +1,207 @@
+"""Used recordings -> one mel image each, as files and once more as one packed array of the files' pixels."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evensong.audio.files import decode, downmix, resample
+from evensong.audio.mel import samples_of
+from evensong.audio.mel_images import decode_image, encode_image, mel_image
+from evensong.errors import DataError, InputFault, IntegrityError
+from evensong.run.parallel import map_tasks
+from evensong.schemas import VoiceMels
+from evensong.voice.content import file_digest, read_image
+from evensong.voice.disclosure import unnamed_os_errors
+
+_RECORDINGS_A_TASK = 16
+_ANY_LENGTH_S = 36_000  # the scan has bounded the length
+_FIRST_BYTES = {"jpg": b"\xff\xd8\xff", "png": b"\x89PNG"}
+_SILENCE = 1e-5  # of full scale, under the smallest 16-bit sample
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One used recording as the scan describes it, and the path of its image."""
+
+    path: Path
+    image_path: Path
+    kind: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Task:
+    sources: tuple[_Source, ...]
+    settings: VoiceMels
+
+
+@dataclass(frozen=True)
+class _Made:
+    """One published image.
+
+    Args:
+        pixels: (n_mels, width_px) uint8, as read back from the file.
+        origin: rendered from sound, copied, or converted to the wanted format.
+        was_resized: whether the file has another size than the array.
+        error_sum: sum over the pixels of what the encoder changed, in grey levels; 0 for ready-made images.
+        error_max: the largest such change.
+    """
+
+    pixels: np.ndarray
+    origin: str
+    was_resized: bool
+    error_sum: int
+    error_max: int
+
+
+def image_table(used: pd.DataFrame, settings: VoiceMels, image_folder: str) -> pd.DataFrame:
+    """The row of every used recording in the packed array, and its image's path.
+
+    Args:
+        used: the scan's used recordings.
+        image_folder: published folder of the images, relative to the repository.
+
+    Returns:
+        row, item_id, healthCode, record_id, column_id, image_rel_path; sorted by item_id.
+    """
+    table = used[["healthCode", "record_id", "column_id"]].copy()
+    table.insert(0, "item_id", table["healthCode"] + "_" + table["record_id"] + "_" + table["column_id"])
+    table["image_rel_path"] = image_folder + "/" + table["item_id"] + "." + settings.format
+    table = table.sort_values("item_id").reset_index(drop=True)
+    table.insert(0, "row", range(len(table)))
+    return table
+
+
+def make_images(
+    used: pd.DataFrame,
+    settings: VoiceMels,
+    *,
+    root: Path,
+    image_folder: Path,
+    array_path: Path,
+    workers: int,
+) -> dict[str, Any]:
+    """Write one image a recording into a new folder, and all their pixels into one array, in the order of `used`.
+
+    A ready-made image is copied byte for byte where it has the wanted format, and stored anew in its own size where
+    it has not; the array holds every image in the size of the settings.
+
+    Args:
+        used: the scan's used recordings, sorted by item_id.
+        root: the recordings folder.
+
+    Returns:
+        Aggregates for the metrics file; errors of the encoder in dB.
+
+    Raises:
+        IntegrityError: a recording is not the one that was scanned.
+    """
+    image_folder.mkdir(parents=True)
+    sources = [
+        _Source(root / path, image_folder / f"{'_'.join(ids)}.{settings.format}", kind, sha256)
+        for path, kind, sha256, *ids in used[
+            ["path", "kind", "sha256", "healthCode", "record_id", "column_id"]
+        ].itertuples(index=False)
+    ]
+    starts = range(0, len(sources), _RECORDINGS_A_TASK)
+    tasks = [_Task(tuple(sources[start : start + _RECORDINGS_A_TASK]), settings) for start in starts]
+    if "audio" in set(used["kind"]):
+        _warm_up(settings)
+    shape = (len(sources), settings.n_mels, settings.width_px)
+    packed = np.lib.format.open_memmap(array_path, mode="w+", dtype=np.uint8, shape=shape)
+    made: list[_Made] = []
+    for batch in map_tasks(_make_batch, tasks, workers=workers, label="voice mel images", unit="batch"):
+        for image in batch:
+            packed[len(made)] = image.pixels
+            made.append(image)
+    packed.flush()
+    return _counts(made, settings)
+
+
+def _warm_up(settings: VoiceMels) -> None:
+    """Build the mel transform here, so that forked workers find it ready instead of building one each."""
+    mel_image(np.sin(np.arange(settings.n_fft, dtype=np.float32)), settings)
+
+
+def _make_batch(task: _Task) -> list[_Made]:
+    with unnamed_os_errors("a mel image cannot be made"):
+        return [_make(source, task.settings) for source in task.sources]
+
+
+def _make(source: _Source, settings: VoiceMels) -> _Made:
+    try:
+        if file_digest(source.path)["sha256"] != source.sha256:
+            raise IntegrityError(
+                "a recording changed since the scan; run `dvc repro` again while nothing writes to data/"
+            )
+        if source.kind == "image":
+            return _take_image(source, settings)
+        return _render(source, settings)
+    except InputFault as fault:
+        raise IntegrityError(f"a recording that the scan could read cannot be read any more ({fault})") from None
+
+
+def _take_image(source: _Source, settings: VoiceMels) -> _Made:
+    with source.path.open("rb") as file:  # by content: a PNG may be named .jpg
+        is_same = file.read(8).startswith(_FIRST_BYTES[settings.format])
+    if is_same:
+        shutil.copyfile(source.path, source.image_path)
+    else:
+        source.image_path.write_bytes(encode_image(read_image(source.path), settings))
+    pixels, size = _read_back(source.image_path, settings)
+    return _Made(pixels, "copied" if is_same else "converted", size != pixels.shape, 0, 0)
+
+
+def _render(source: _Source, settings: VoiceMels) -> _Made:
+    decoded = decode(source.path, max_seconds=_ANY_LENGTH_S)
+    wave, _ = downmix(decoded.waves)
+    wave = resample(wave, decoded.sample_rate_hz, settings.sample_rate_hz)
+    image = mel_image(from_first_sound(wave, samples_of(settings, settings.sample_rate_hz)), settings)
+    if image.min() == image.max():
+        raise DataError(
+            "a recording's mel image has one grey everywhere: all of it is outside voice.mels.min_db to max_db; widen "
+            "that range, or set voice.mels.reference: peak"
+        )
+    source.image_path.write_bytes(encode_image(image, settings))
+    pixels, size = _read_back(source.image_path, settings)
+    change = np.abs(pixels.astype(np.int64) - image)
+    return _Made(pixels, "rendered", size != pixels.shape, int(change.sum()), int(change.max()))
+
+
+def from_first_sound(wave: np.ndarray, n_samples: int) -> np.ndarray:
+    """The wave, without its silent start where the part that would be drawn holds nothing else.
+
+    Args:
+        wave: (n,) float32, full scale +/-1, not silent as a whole.
+        n_samples: length of the drawn part.
+    """
+    if np.abs(wave[:n_samples]).max() >= _SILENCE:
+        return wave
+    return wave[int(np.argmax(np.abs(wave) >= _SILENCE)) :]
+
+
+def _read_back(path: Path, settings: VoiceMels) -> tuple[np.ndarray, tuple[int, int]]:
+    """The published file's pixels in the array's size, and the file's own size."""
+    return decode_image(path, height_px=settings.n_mels, width_px=settings.width_px)
+
+
+def _counts(made: Sequence[_Made], settings: VoiceMels) -> dict[str, Any]:
+    rendered = [image for image in made if image.origin == "rendered"]
+    db_a_level = (settings.max_db - settings.min_db) / 255
+    n_pixels = len(rendered) * settings.n_mels * settings.width_px
+    mean_db = sum(image.error_sum for image in rendered) / n_pixels * db_a_level if rendered else None
+    max_db = max(image.error_max for image in rendered) * db_a_level if rendered else None
+    return {
+        "images": len(made),
+        "rendered": len(rendered),
+        "copied": sum(image.origin == "copied" for image in made),
+        "converted": sum(image.origin == "converted" for image in made),
+        "resized_for_training": sum(image.was_resized for image in made),
+        "encoding_error_mean_db": None if mean_db is None else round(mean_db, 4),
+        "encoding_error_max_db": None if max_db is None else round(max_db, 4),
+    }

@@ -1,0 +1,80 @@
+"""Predictions of one cohort's folds -> decisions and scored units, by image and by patient."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from evensong.errors import DataError
+from evensong.learn.estimates import Units
+from evensong.learn.predictions import Predictions, TrainingRun
+from evensong.learn.probability_scores import Threshold, youden_threshold
+from evensong.learn.scores import Floats, Ints
+
+LEVELS = ("patient", "image")
+HALF = Threshold(0.5, "fixed")
+
+Thresholds = dict[int, Threshold]
+
+
+class Level(NamedTuple):
+    """Validation and test predictions at one level, with the threshold that validation chose for each fold."""
+
+    val: Predictions
+    test: Predictions
+    thresholds: Thresholds
+
+
+def levels_of(run: TrainingRun) -> dict[str, Level]:
+    """Both levels of a training run; a patient's probability is the mean over the recordings in that subset.
+
+    Raises:
+        DataError: the run does not have two classes, or a patient has two labels.
+    """
+    if len(run.classes) != 2:
+        raise DataError(f"the voice track needs two classes, the training has {len(run.classes)}")
+    check_one_label(run.predictions)
+    return {"patient": level_of(run.predictions.by_group()), "image": level_of(run.predictions)}
+
+
+def level_of(predictions: Predictions) -> Level:
+    """Split by subset and choose each fold's threshold on its own validation rows (Youden's J, else 0.5)."""
+    val, test = predictions.subset("val"), predictions.subset("test")
+    return Level(val, test, {fold: _threshold(val, fold) for fold in predictions.folds})
+
+
+def check_one_label(predictions: Predictions) -> None:
+    """Refuse predictions in which one patient has two labels.
+
+    Raises:
+        DataError: says how many patients, never which.
+    """
+    n_labels = predictions.table.groupby("group")["label"].nunique()
+    n_bad = int((n_labels > 1).sum())
+    if n_bad:
+        raise DataError(f"predictions: {n_bad} patients have two labels; run voice_tables and the training again")
+
+
+def units_of(predictions: Predictions, thresholds: Thresholds) -> Units:
+    """Predictions as scored units: class 1 where its probability is at or above the fold's threshold."""
+    return Units(
+        predictions.labels,
+        predictions.probabilities,
+        decide(predictions, thresholds),
+        predictions.table["group"].tolist(),
+    )
+
+
+def decide(predictions: Predictions, thresholds: Thresholds) -> Ints:
+    """(n_rows,) int64 chosen class, with each row's fold threshold."""
+    cuts = predictions.table["fold"].map({fold: cut.value for fold, cut in thresholds.items()})
+    return (predictions.probabilities[:, 1] >= cuts.to_numpy(dtype=np.float64)).astype(np.int64)
+
+
+def two_columns(positive: Floats) -> Floats:
+    """(n, 2) probabilities of both classes from (n,) probabilities of class 1."""
+    return np.column_stack([1 - positive, positive])
+
+
+def _threshold(val: Predictions, fold: int) -> Threshold:
+    rows = val.where(val.table["fold"] == fold)
+    return youden_threshold(rows.labels == 1, rows.probabilities[:, 1])

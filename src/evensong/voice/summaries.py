@@ -1,0 +1,220 @@
+"""One sub-database's training run in; its cross-validation summary, metrics and plot tables out.
+
+Everything here that goes to git is an aggregate: no patient, no recording, and no calibration bin of fewer than
+five patients.
+"""
+
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evensong.learn import scores
+from evensong.learn.curves import calibration_table, pr_table, roc_table, training_table
+from evensong.learn.estimates import (
+    Scored,
+    Units,
+    binary_scores,
+    make_bootstrap,
+    points_of,
+    rounded,
+    score,
+    trees,
+)
+from evensong.learn.probability_scores import N_CALIBRATION_BINS
+from evensong.learn.predictions import Predictions, TrainingRun
+from evensong.params import Section
+from evensong.schemas import Evaluate
+from evensong.voice.disclosure import SMALLEST_COUNT
+from evensong.voice.patients import HALF, Level, levels_of, units_of
+
+_MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
+HEADLINE = ("auroc", "balanced_accuracy")
+RULES = {
+    "positive": "class 1",
+    "patient": "mean probability over the patient's recordings in the subset",
+    "pooled": "test predictions of all folds together, each by the model that did not see the patient",
+    "interval": "percentile interval; whole patients are drawn with replacement over all folds",
+    "threshold": "chosen for each fold on its own validation set (largest sensitivity + specificity - 1), else 0.5",
+    "class_means": "over the classes present in the truth; null with fewer than two",
+    "fold_sd": "sample standard deviation over the folds in which the score is defined",
+    "calibration_error": f"{N_CALIBRATION_BINS} equal bins of the probability of class 1",
+}
+
+
+@dataclass(frozen=True)
+class SubDatabase:
+    """A training run with its pooled scores by level ('patient', 'image')."""
+
+    run: TrainingRun
+    levels: dict[str, Level]
+    pooled: dict[str, Scored]
+
+
+def evaluate_run(run: TrainingRun, settings: Evaluate) -> SubDatabase:
+    """Score the pooled test predictions of a run at both levels.
+
+    Raises:
+        DataError: not two classes, or a patient with two labels.
+    """
+    levels = levels_of(run)
+    pooled = {}
+    for name, level in levels.items():
+        units = units_of(level.test, level.thresholds)
+        pooled[name] = score(units, binary_scores, make_bootstrap(units, settings, "voice"))
+    return SubDatabase(run, levels, pooled)
+
+
+def summary_name(model: str) -> str:
+    """File name of a summary; characters that do not belong into a file name become '_'."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', model)}_cv_summary.json"
+
+
+def summary_tree(subdb: int, found: SubDatabase, settings: Mapping[str, Section]) -> dict[str, Any]:
+    """Everything a table in a paper needs about one sub-database.
+
+    Args:
+        settings: the parameters of training and evaluation, repeated in the summary.
+    """
+    tree: dict[str, Any] = {
+        "sub_database": subdb,
+        "classes": found.run.classes,
+        "rules": RULES,
+        "settings": {name: section.model_dump() for name, section in settings.items()},
+        "training": [_training_row(row) for row in found.run.folds.to_dict("records")],
+    }
+    for name, level in found.levels.items():
+        tree[name] = _level_tree(level, found.pooled[name])
+    return tree
+
+
+def metrics_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
+    """What metrics/voice/subdbs.json holds: the pooled patient headline of each sub-database."""
+    tree: dict[str, Any] = {}
+    for subdb, one in found.items():
+        scored = one.pooled["patient"]
+        headline = {name: scored.estimate(name).tree() for name in HEADLINE}
+        tree[f"subdb{subdb}"] = {"patient": headline | {"n": _n_groups(one.levels["patient"].test)}}
+    return tree
+
+
+def plot_tables(found: Mapping[int, SubDatabase]) -> dict[str, pd.DataFrame]:
+    """The plot tables of all sub-databases, by file name without its suffix."""
+    patients = {f"subdb{subdb}": _units(one, "patient") for subdb, one in found.items()}
+    rankings = {name: (units.labels == 1, units.probabilities[:, 1]) for name, units in patients.items()}
+    sources = {name: (units.labels, units.probabilities) for name, units in patients.items()}
+    return {
+        "training": pd.concat([_training_curves(subdb, one.run) for subdb, one in found.items()], ignore_index=True),
+        "scores": pd.concat([_score_rows(subdb, one) for subdb, one in found.items()], ignore_index=True),
+        "confusion": pd.concat([_confusion_rows(subdb, one) for subdb, one in found.items()], ignore_index=True),
+        "roc": roc_table(rankings),
+        "pr": pr_table(rankings),
+        "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
+    }
+
+
+def _level_tree(level: Level, pooled: Scored) -> dict[str, Any]:
+    test, val = units_of(level.test, level.thresholds), units_of(level.val, level.thresholds)
+    half = points_of(units_of(level.test, dict.fromkeys(level.thresholds, HALF)), binary_scores)
+    per_fold = [_fold_row(level, fold) for fold in level.thresholds]
+    return {
+        "n": len(test.labels),
+        "n_positive": int(test.labels.sum()),
+        "n_patients": _n_groups(level.test),
+        "pooled": trees(pooled.estimates()),
+        "pooled_at_half": {name: rounded(half[name]) for name in _BY_DECISION},
+        "validation": {name: rounded(value) for name, value in points_of(val, binary_scores).items()},
+        "folds": _fold_means(per_fold),
+        "per_fold": per_fold,
+    }
+
+
+_BY_DECISION = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "sensitivity", "specificity")
+
+
+def _fold_row(level: Level, fold: int) -> dict[str, Any]:
+    rows = level.test.where(level.test.table["fold"] == fold)
+    units = units_of(rows, level.thresholds)
+    cut = level.thresholds[fold]
+    row: dict[str, Any] = {name: rounded(value) for name, value in points_of(units, binary_scores).items()}
+    row |= {"fold": fold, "n": len(units.labels), "n_positive": int(units.labels.sum())}
+    row |= {"threshold": rounded(cut.value), "threshold_is_from_validation": cut.reason is None}
+    if cut.reason:
+        row["threshold_reason"] = cut.reason
+    if len(np.unique(units.labels)) < 2:
+        row["reason"] = "one class in the test set" if len(units.labels) else "no test items"
+    return row
+
+
+def _fold_means(per_fold: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Mean and deviation over the folds in which a score is defined, and how many those are."""
+    names = points_of(Units(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0, int), []), binary_scores)
+    means: dict[str, dict[str, Any]] = {}
+    for name in names:
+        values = [row[name] for row in per_fold if row[name] is not None]
+        means[name] = {
+            "mean": rounded(np.mean(values)) if values else None,
+            "sd": rounded(np.std(values, ddof=1)) if len(values) > 1 else None,
+            "n_defined": len(values),
+            "n_folds": len(per_fold),
+        }
+        if not values:
+            means[name]["reason"] = "defined in no fold"
+    return means
+
+
+def _training_row(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """A row of folds.csv with plain numbers; blank cells are null."""
+    plain: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, float) and not np.isfinite(value):
+            plain[str(name)] = None
+        elif isinstance(value, (float, np.floating)):
+            plain[str(name)] = rounded(float(value))
+        else:
+            plain[str(name)] = value
+    return plain
+
+
+def _units(found: SubDatabase, name: str) -> Units:
+    level = found.levels[name]
+    return units_of(level.test, level.thresholds)
+
+
+def _n_groups(predictions: Predictions) -> int:
+    return int(predictions.table["group"].nunique())
+
+
+def _training_curves(subdb: int, run: TrainingRun) -> pd.DataFrame:
+    curves = training_table(run.history, _MAX_EPOCHS)
+    curves.insert(0, "subdb", subdb)
+    return curves
+
+
+def _score_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
+    rows = []
+    for name, scored in found.pooled.items():
+        n = len(found.levels[name].test.labels)
+        for metric, estimate in scored.estimates().items():
+            numbers = {part: rounded(getattr(estimate, part)) for part in ("value", "low", "high")}
+            rows.append(
+                {"of": f"subdb{subdb} by {name}", "subdb": subdb, "level": name, "score": metric, **numbers, "n": n}
+            )
+    return pd.DataFrame(rows)
+
+
+def _confusion_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
+    """Share of each true class that was given each class, by patient."""
+    units = _units(found, "patient")
+    table = scores.confusion(units.labels, units.predicted, 2)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    return pd.DataFrame(
+        [
+            {"subdb": subdb, "actual": actual, "predicted": chosen, "share": rounded(shares[actual, chosen])}
+            for actual in (0, 1)
+            for chosen in (0, 1)
+        ]
+    )

@@ -1,0 +1,53 @@
+"""night_index: pool.csv -> the SQLite index with its splits, and the audit of balance, leakage and shortcuts."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+import pandas as pd
+
+from evensong.night.balance import count_classes, describe_balance
+from evensong.night.folds import assign_parts, fold_table
+from evensong.night.index import build_index, index_tables, logical_sha256
+from evensong.night.leakage import audit_leakage, refuse_leakage
+from evensong.night.shortcuts import audit_shortcuts
+from evensong.night.tables import read_clips, read_pool
+from evensong.params import load_section
+from evensong.run.publish import publishing
+from evensong.run.text import write_csv, write_json
+from evensong.schemas import NightIndex
+
+TABLE = Path("artifacts/night/pool.csv")
+CLIPS = Path("artifacts/night/scan/clips.csv")
+INDEX = Path("artifacts/night/balanced_audio_index.db")
+METRICS = Path("metrics/night/index.json")
+PLOT = Path("plots/night_counts.csv")
+
+
+def main() -> None:
+    settings = load_section("night.index", NightIndex)
+    pool, clips = read_pool(TABLE), read_clips(CLIPS)
+    split, part_names, shares = assign_parts(pool, settings)
+    folds = fold_table(split, part_names, validation=settings.validation)
+    splits = pd.Series({source: part_names[part] for source, part in split.parts.items()})
+    leakage = audit_leakage(pool, folds)
+    refuse_leakage(leakage)
+    tables = index_tables(pool, folds, splits)
+    samples = tables["audio_samples"]
+    counts = count_classes(samples, part_names)
+    report = {
+        "balance": describe_balance(counts, split, samples, shares, part_names),
+        "leakage": leakage,
+        "shortcut_balanced_accuracy": audit_shortcuts(clips[clips["path"].isin(pool["original_file"])]),
+        "folds": int(folds["fold"].nunique()),
+        "rows_sha256": logical_sha256(tables),
+    }
+    with publishing("night_index", [INDEX, METRICS, PLOT]) as staged:
+        build_index(staged[INDEX], tables)
+        write_json(staged[METRICS], {"index": report})
+        write_csv(staged[PLOT], counts)
+    print(f"{len(samples)} files indexed, {report['folds']} fold(s), {len(split.parts)} sources")
+
+
+if __name__ == "__main__":
+    run_stage(main)

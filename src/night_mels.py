@@ -1,0 +1,28 @@
+"""night_mels: pool files -> one packed log-mel array a class."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong.night.mels import write_mels
+from evensong.night.tables import read_pool
+from evensong.params import load_section
+from evensong.run.parallel import n_workers
+from evensong.run.publish import publishing
+from evensong.schemas import NightMels
+
+POOL = Path("artifacts/night/pool")
+TABLE = Path("artifacts/night/pool.csv")
+MELS = Path("artifacts/night/mels")
+
+
+def main() -> None:
+    settings = load_section("night.mels", NightMels)
+    pool = read_pool(TABLE)
+    with publishing("night_mels", [MELS]) as staged:
+        write_mels(pool, pool_folder=POOL, folder=staged[MELS], settings=settings, workers=n_workers())
+    print(f"{len(pool)} log-mel spectrograms")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,34 @@
+"""night_scan: data/night -> usable clips, everything refused with its reason, and the counts."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong.night.scan import STATS_FORMAT, scan_folder
+from evensong.params import load_section
+from evensong.run.parallel import n_workers
+from evensong.run.publish import publishing
+from evensong.run.text import write_csv, write_json
+from evensong.schemas import NightScan
+
+DATA = Path("data/night")
+SCAN = Path("artifacts/night/scan")
+METRICS = Path("metrics/night/scan.json")
+
+
+def main() -> None:
+    settings = load_section("night.scan", NightScan)
+    with publishing("night_scan", [SCAN, METRICS]) as staged:
+        scan = scan_folder(DATA, settings, workers=n_workers())
+        staged[SCAN].mkdir()
+        write_csv(staged[SCAN] / "clips.csv", scan.clips, STATS_FORMAT)
+        write_csv(staged[SCAN] / "quarantine.csv", scan.quarantine)
+        write_json(staged[METRICS], {"scan": scan.counts})
+    print(f"{scan.counts['used']} clips of {scan.counts['classes']} classes, {scan.counts['quarantined']} quarantined")
+    if scan.counts["sources_in_several_classes"]:
+        shared = scan.counts["sources_in_several_classes"]
+        print(f"{shared} sources have clips in several classes; each will go to one split as a whole")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,45 @@
+"""voice_ensemble: predictions of all members -> fused patient predictions and what fusing them gained."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong import schemas
+from evensong.learn.predictions import read_run
+from evensong.params import load_section, load_value
+from evensong.run.publish import publishing
+from evensong.run.text import write_csv, write_json
+from evensong.voice import comparison
+from evensong.voice.fusion import Members, join_members
+from evensong.voice.fusion_figure import draw_fusion
+
+RUNS = Path("artifacts/voice/train")
+ENSEMBLE = Path("artifacts/voice/ensemble")
+METRICS = Path("metrics/voice/ensemble.json")
+PLOTS = Path("plots/ensemble")
+
+
+def read_members(names: list[str]) -> Members:
+    return join_members({name: read_run(RUNS / name) for name in names})
+
+
+def main() -> None:
+    subdbs = load_value("voice.subdbs", schemas.SUBDBS)
+    seeds = load_value("voice.control_seeds", schemas.SEEDS)
+    evaluate = load_section("voice.evaluate", schemas.Evaluate)
+    members = read_members([f"subdb{subdb}" for subdb in sorted(subdbs)])
+    control = read_members([f"control{seed}" for seed in sorted(seeds)]) if seeds else None
+    fusion = comparison.evaluate_fusion(members, control, evaluate)
+    with publishing("voice_ensemble", [ENSEMBLE, METRICS, PLOTS]) as staged:
+        staged[ENSEMBLE].mkdir()
+        write_csv(staged[ENSEMBLE] / "predictions.csv", comparison.predictions_table(fusion), float_format="%.9g")
+        write_json(staged[ENSEMBLE] / "summary.json", comparison.summary_tree(fusion))
+        write_json(staged[METRICS], comparison.metrics_tree(fusion))
+        staged[PLOTS].mkdir()
+        for name, table in comparison.plot_tables(fusion).items():
+            write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
+        draw_fusion(staged[PLOTS] / "fusion.png", fusion)
+
+
+if __name__ == "__main__":
+    run_stage(main)

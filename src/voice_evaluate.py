@@ -1,0 +1,42 @@
+"""voice_evaluate: predictions of every sub-database -> summaries, metrics and plot tables."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong import schemas
+from evensong.learn.predictions import read_run
+from evensong.params import load_section, load_value
+from evensong.run.publish import publishing
+from evensong.run.text import write_csv, write_json
+from evensong.voice import summaries
+from evensong.voice.subdb_figure import draw_subdbs
+
+RUNS = Path("artifacts/voice/train")
+SUMMARIES = Path("artifacts/voice/summaries")
+METRICS = Path("metrics/voice/subdbs.json")
+PLOTS = Path("plots/voice")
+
+
+def main() -> None:
+    subdbs = sorted(load_value("voice.subdbs", schemas.SUBDBS))
+    train = load_section("train", schemas.Train)
+    track = load_section("voice.train", schemas.TrackTrain)
+    evaluate = load_section("voice.evaluate", schemas.Evaluate)
+    settings = {"train": train, "voice.train": track, "voice.evaluate": evaluate}
+    found = {subdb: summaries.evaluate_run(read_run(RUNS / f"subdb{subdb}"), evaluate) for subdb in subdbs}
+    with publishing("voice_evaluate", [SUMMARIES, METRICS, PLOTS]) as staged:
+        for subdb, one in found.items():
+            folder = staged[SUMMARIES] / f"subdb{subdb}"
+            folder.mkdir(parents=True)
+            tree = summaries.summary_tree(subdb, one, settings)
+            write_json(folder / summaries.summary_name(track.model), tree)
+        write_json(staged[METRICS], summaries.metrics_tree(found))
+        staged[PLOTS].mkdir()
+        for name, table in summaries.plot_tables(found).items():
+            write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
+        draw_subdbs(staged[PLOTS] / "subdbs.png", found)
+
+
+if __name__ == "__main__":
+    run_stage(main)

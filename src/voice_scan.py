@@ -1,0 +1,32 @@
+"""voice_scan: data/voice/recordings -> which recordings are usable, and why the others are not."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong.params import load_section
+from evensong.run.parallel import n_workers
+from evensong.run.publish import publishing
+from evensong.run.text import write_csv, write_json
+from evensong.schemas import VoiceScan
+from evensong.voice.recordings import scan_recordings
+
+RECORDINGS = Path("data/voice/recordings")
+FOLDER = "artifacts/voice/scan"
+METRICS = "metrics/voice/scan.json"
+
+
+def main() -> None:
+    settings = load_section("voice.scan", VoiceScan)
+    with publishing("voice_scan", [FOLDER, METRICS]) as staged:
+        scan = scan_recordings(RECORDINGS, settings, workers=n_workers())
+        staged[FOLDER].mkdir()
+        write_csv(staged[FOLDER] / "recordings.csv", scan.recordings)
+        write_csv(staged[FOLDER] / "quarantine.csv", scan.quarantine)
+        write_json(staged[METRICS], scan.counts)
+    counts = scan.counts
+    print(f"{counts['used']} recordings, {counts['duplicate']} duplicate, {counts['quarantined']} quarantined")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,45 @@
+"""voice_splits: labels and patient folds -> val/test lists common to all sub-databases, a training list for each."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong.errors import DataError
+from evensong.params import load_section, load_value
+from evensong.run.publish import publishing
+from evensong.schemas import SUBDBS, VoiceSplits
+from evensong.voice.demographics import read_demographics
+from evensong.voice.given_splits import read_given_splits
+from evensong.voice.names import refuse_case_twins
+from evensong.voice.scan_tables import locate_patients, read_text_table, used_recordings
+from evensong.voice.split_files import write_splits
+from evensong.voice.splits import make_splits
+
+COHORT = Path("data/voice/cohort")
+SCAN = Path("artifacts/voice/scan/recordings.csv")
+FOLDER = "artifacts/voice/splits"
+
+
+def main() -> None:
+    subdbs = load_value("voice.subdbs", SUBDBS)
+    settings = load_section("voice.splits", VoiceSplits)
+    if not COHORT.is_dir():
+        raise DataError(f"{COHORT}: no such folder; put Demographics_Survey.csv there")
+    with publishing("voice_splits", [FOLDER]) as staged:
+        demographics = read_demographics(COHORT / "Demographics_Survey.csv")
+        recordings = read_text_table(SCAN)
+        given = read_given_splits(COHORT / "splits", subdbs, n_folds=settings.n_folds)
+        located = [demographics.located, locate_patients(recordings, SCAN)]
+        refuse_case_twins([*located, *(given.located if given else [])])
+        if given:
+            splits = given.splits
+        else:
+            recorded = set(used_recordings(recordings)["healthCode"])
+            labels = {patient: label for patient, label in demographics.labelled.items() if patient in recorded}
+            splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed)
+        write_splits(staged[FOLDER], splits, demographics.labels)
+    print(f"{'given' if given else 'made'}: {settings.n_folds} folds for {len(subdbs)} sub-databases")
+
+
+if __name__ == "__main__":
+    run_stage(main)

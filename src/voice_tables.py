@@ -1,0 +1,48 @@
+"""voice_tables: splits + scan + images -> one combined CSV a sub-database, and the list of what is in none."""
+
+from pathlib import Path
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong.params import load_value
+from evensong.run.publish import publishing
+from evensong.run.text import write_csv, write_json
+from evensong.schemas import SUBDBS
+from evensong.voice.combine import Cohort, join_lists, member_tables
+from evensong.voice.dropped import dropped_rows
+from evensong.voice.scan_tables import read_text_table
+from evensong.voice.split_files import read_labels, read_splits
+from evensong.voice.table_counts import count_table, summarise_tables
+
+SCAN = Path("artifacts/voice/scan")
+SPLITS = Path("artifacts/voice/splits")
+IMAGE_TABLE = Path("artifacts/voice/mels.csv")
+FOLDER = "artifacts/voice/combined"
+METRICS = "metrics/voice/tables.json"
+PLOT = "plots/voice_counts.csv"
+
+
+def main() -> None:
+    subdbs = load_value("voice.subdbs", SUBDBS)
+    cohort = Cohort(
+        labels=read_labels(SPLITS),
+        recordings=read_text_table(SCAN / "recordings.csv"),
+        quarantine=read_text_table(SCAN / "quarantine.csv"),
+        images=read_text_table(IMAGE_TABLE),
+    )
+    with publishing("voice_tables", [FOLDER, METRICS, PLOT]) as staged:
+        joined = join_lists(read_splits(SPLITS, subdbs), cohort)
+        members = member_tables(joined)
+        dropped = dropped_rows(joined, members, cohort)
+        for name, table in members.items():
+            (staged[FOLDER] / name).mkdir(parents=True)
+            write_csv(staged[FOLDER] / name / f"audio_imbalmed_{name}_combined.csv", table)
+        write_csv(staged[FOLDER] / "dropped.csv", dropped)
+        counts = summarise_tables(members, dropped, cohort)
+        write_json(staged[METRICS], counts)
+        write_csv(staged[PLOT], count_table(members))
+    print(f"{counts['recordings']['in_tables']} recordings of {counts['patients']['in_tables']} patients in the tables")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,178 @@
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evensong.audio.mel import MelTransform, decibels, frames_of, log_mel, samples_of, transform_of
+from evensong.errors import DataError
+from evensong.schemas import NightMels
+
+RATE_HZ = 22_050
+NO_SIMD = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR AVX2 FMA3"
+
+
+def mels(**changes: float) -> NightMels:
+    values = {
+        **{"n_fft": 2_048, "hop_length": 512, "n_mels": 128, "fmin_hz": 50.0, "fmax_hz": 11_000.0},
+        **{"clip_seconds": 8.0, "top_db": 80.0},
+    }
+    return NightMels.model_validate(values | changes)
+
+
+def by_librosa(wave: np.ndarray, sample_rate_hz: int, wanted: NightMels) -> np.ndarray:
+    n_samples = round(wanted.clip_seconds * sample_rate_hz)
+    padded = np.zeros(n_samples)
+    padded[: wave.size] = wave[:n_samples]
+    power = librosa.feature.melspectrogram(
+        **{"y": padded, "sr": sample_rate_hz, "n_fft": wanted.n_fft, "hop_length": wanted.hop_length, "power": 2.0},
+        **{"n_mels": wanted.n_mels, "fmin": wanted.fmin_hz, "fmax": wanted.fmax_hz},
+        **{"center": True, "pad_mode": "constant"},
+    )
+    return librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=wanted.top_db)
+
+
+@pytest.mark.parametrize("n_samples", [1, 700, 2_048, 3 * RATE_HZ + 77, 8 * RATE_HZ, 9 * RATE_HZ])
+@pytest.mark.parametrize("top_db", [80.0, 200.0])
+def test_log_mel_equals_librosa_down_to_the_floor(n_samples: int, top_db: float):
+    rng = np.random.default_rng(n_samples)
+    fading = np.geomspace(1, 1e-6, n_samples)  # from full scale to far under the floor
+    wave = (rng.normal(0, 0.3, n_samples) * fading).astype(np.float32)
+    wanted = mels(top_db=top_db)
+    mel_db = log_mel(wave, RATE_HZ, wanted)
+    assert (mel_db.shape, mel_db.dtype) == ((128, 345), np.float32)
+    np.testing.assert_allclose(mel_db, by_librosa(wave, RATE_HZ, wanted), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters")
+@settings(deadline=None, max_examples=20)
+@given(
+    n_fft=st.integers(32, 500).map(lambda half: 2 * half),  # of an odd length librosa drops the last frame
+    hop_share=st.floats(0.1, 1),
+    n_mels=st.integers(8, 20),
+    n_samples=st.integers(1, 9_000),
+    rate_hz=st.sampled_from([2_000, 16_000]),
+)
+def test_log_mel_equals_librosa_for_any_settings(n_fft, hop_share, n_mels, n_samples, rate_hz):
+    wanted = mels(
+        n_fft=n_fft,
+        hop_length=max(1, int(n_fft * hop_share)),
+        n_mels=n_mels,
+        fmin_hz=0.0,
+        fmax_hz=900.0,
+        clip_seconds=0.5,
+    )
+    wave = np.random.default_rng(n_fft).normal(0, 0.1, n_samples).astype(np.float32)
+    mel_db = log_mel(wave, rate_hz, wanted)
+    assert mel_db.shape == (n_mels, frames_of(wanted, rate_hz))
+    np.testing.assert_allclose(mel_db, by_librosa(wave, rate_hz, wanted), atol=1e-4)
+
+
+@given(n_samples=st.integers(1, 10**6), hop=st.integers(1, 2_048))
+def test_frame_count_is_the_centred_law(n_samples: int, hop: int):
+    wanted = mels(hop_length=hop, clip_seconds=min(600.0, n_samples / 2_000))
+    assert frames_of(wanted, 2_000) == 1 + samples_of(wanted, 2_000) // hop
+
+
+def test_power_of_a_tone_lies_in_its_band():
+    transform = MelTransform(mels(), RATE_HZ)
+    centres_hz = librosa.mel_frequencies(n_mels=130, fmin=50, fmax=11_000)[1:-1]
+    for band in (20, 60, 100):
+        tone = np.sin(2 * np.pi * centres_hz[band] * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32)
+        assert transform.power(tone)[:, 10].argmax() == band
+
+
+def test_power_of_silence_is_zero_and_its_log_the_floor():
+    transform = MelTransform(mels(), RATE_HZ)
+    for wave in (np.zeros(RATE_HZ, np.float32), np.zeros(0, np.float32)):
+        assert not transform.power(wave).any()
+        assert (transform.log_mel(wave, 80.0) == -100).all()
+
+
+def test_power_ignores_what_lies_behind_the_clip():
+    transform = MelTransform(mels(clip_seconds=1.0), RATE_HZ)
+    wave = np.random.default_rng(0).normal(0, 0.1, 2 * RATE_HZ).astype(np.float32)
+    np.testing.assert_array_equal(transform.power(wave), transform.power(wave[:RATE_HZ]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_power_refuses_non_finite_samples(bad: float):
+    wave = np.zeros(RATE_HZ, np.float32)
+    wave[RATE_HZ // 2] = bad
+    with pytest.raises(DataError, match="NaN"):
+        MelTransform(mels(), RATE_HZ).power(wave)
+
+
+def test_power_refuses_integers_and_channels():
+    with pytest.raises(TypeError, match="int16"):
+        MelTransform(mels(), RATE_HZ).power(np.zeros(100, np.int16))
+    with pytest.raises(DataError, match="one channel"):
+        MelTransform(mels(), RATE_HZ).power(np.zeros((2, 100), np.float32))
+
+
+def test_transform_refuses_bands_above_half_the_sample_rate():
+    with pytest.raises(DataError, match="above half"):
+        MelTransform(mels(), 16_000)
+
+
+def test_transform_is_built_once_a_process():
+    assert transform_of(mels(), RATE_HZ) is transform_of(mels(), RATE_HZ)
+
+
+@given(st.floats(1e-300, 1e300))
+def test_decibels_equal_the_logarithm(power: float):
+    assert decibels(np.array([power]))[0] == pytest.approx(10 * np.log10(power), abs=1e-10)
+
+
+def test_decibels_of_powers_of_ten_and_shape():
+    np.testing.assert_allclose(decibels(np.array([[1.0, 10.0], [100.0, 1e-10]])), [[0, 10], [20, -100]], atol=1e-12)
+
+
+DIGEST_SCRIPT = """
+import hashlib
+import numpy as np
+from evensong.audio.mel import log_mel
+from evensong.schemas import NightMels
+stft = dict(n_fft=2048, hop_length=512, n_mels=128, fmin_hz=50.0, fmax_hz=11000.0)
+settings = NightMels(clip_seconds=8.0, top_db=80.0, **stft)
+digest = hashlib.sha256()
+for seed in range(4):
+    rng = np.random.Generator(np.random.PCG64(seed))
+    wave = ((rng.integers(-20000, 20000, 22050 * (seed + 5)) >> seed) / 32768).astype(np.float32)
+    digest.update(log_mel(wave, 22050, settings).tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+        {"OMP_NUM_THREADS": "1", "NPY_DISABLE_CPU_FEATURES": NO_SIMD, "OPENBLAS_CORETYPE": "Prescott"},
+        pytest.param(
+            {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": "fresh"},
+            marks=pytest.mark.slow,  # compiles everything again
+        ),
+    ],
+    ids=["two-threads", "no-simd", "generic-code"],
+)
+def test_log_mel_bytes_do_not_depend_on_threads_or_processor(variables: dict[str, str], tmp_path: Path):
+    exec(DIGEST_SCRIPT.replace("print(", "_seen.append("), {"_seen": (seen := [])})
+    environment = {**os.environ, **variables, "PYTHONPATH": "src"}
+    if "NUMBA_CACHE_DIR" in variables:
+        environment["NUMBA_CACHE_DIR"] = str(tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DIGEST_SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == seen
+    assert len(seen[0]) == hashlib.sha256().digest_size * 2

@@ -1,0 +1,127 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.learn.synthetic import track_settings, train_settings, training
+
+from evensong.errors import IntegrityError
+from evensong.learn.cv import run_folds
+from evensong.learn.predictions import read_run
+from evensong.learn.saved import read_model
+from evensong.learn.store import ArrayStore
+
+
+@pytest.fixture(autouse=True)
+def _outside_any_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EVENSONG_STATE_DIR", raising=False)
+
+
+def _bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
+    for workers in (1, 2):
+        run_folds(training(tmp_path), tmp_path / f"out{workers}", workers).prune()
+    assert _bytes_of(tmp_path / "out1") == _bytes_of(tmp_path / "out2")
+    assert not list((tmp_path / ".state").iterdir())
+
+
+def test_training_folder_holds_what_the_evaluation_reads(tmp_path: Path) -> None:
+    run_folds(training(tmp_path), tmp_path / "out", 1)
+    run = read_run(tmp_path / "out")
+    assert run.classes == ["quiet", "loud"]
+    assert len(run.predictions.table) == 3 * (8 + 8)  # folds * (val + test)
+    assert run.folds["selected_by"].tolist() == ["best"] * 3
+    assert run.folds["train_share_1"].tolist() == [0.5] * 3
+    raw = pd.read_csv(tmp_path / "out/predictions.csv")
+    assert raw.columns.tolist() == ["fold", "subset", "item_id", "group", "is_original", "label", "p0", "p1"]
+    assert raw[["fold", "subset", "item_id"]].equals(
+        raw[["fold", "subset", "item_id"]].sort_values(["fold", "subset", "item_id"])
+    )
+    assert set(raw["is_original"]) == {0, 1}
+    history = pd.read_csv(tmp_path / "out/history.csv")
+    assert history.columns.tolist() == [
+        "fold", "epoch", "learning_rate", "train_loss", "val_loss", "val_macro_f1", "val_balanced_accuracy"
+    ]  # fmt: skip
+    assert len(history) == 3 * 2
+    live = tmp_path / "out/fold_00/live"
+    assert json.loads((live / "metrics.json").read_text())["selected_epoch"] in (1, 2)
+    assert (live / "plots/metrics/val_macro_f1.tsv").read_text().splitlines()[0] == "step\tval_macro_f1"
+
+
+def test_saved_model_gives_the_saved_predictions(tmp_path: Path) -> None:
+    import torch
+
+    job = training(tmp_path)
+    run_folds(job, tmp_path / "out", 1)
+    model, card = read_model(tmp_path / "out/fold_01")
+    assert card["mels"] == {"n_mels": 32}
+    saved = pd.read_csv(tmp_path / "out/predictions.csv").query("fold == 1")
+    rows = job.table.drop_duplicates("item_id").set_index("item_id")["row"]
+    mels = ArrayStore(job.arrays).read(rows[saved["item_id"]].to_numpy(np.int64))
+    inputs = torch.from_numpy((mels - card["normalisation"]["mean"]) / card["normalisation"]["std"])[:, None]
+    with torch.inference_mode():
+        probs = model(inputs).softmax(dim=1).numpy()
+    assert np.allclose(probs, saved[["p0", "p1"]], atol=1e-5)
+    (tmp_path / "out/fold_01/model.safetensors").write_bytes(b"other")
+    with pytest.raises(IntegrityError, match="not the file its card was written for"):
+        read_model(tmp_path / "out/fold_01")
+
+
+def test_listed_folds_only(tmp_path: Path) -> None:
+    run_folds(
+        training(tmp_path, track=track_settings(folds=[2, 1]), train=train_settings(epochs=1)), tmp_path / "out", 1
+    )
+    assert sorted(path.name for path in (tmp_path / "out").glob("fold_*")) == ["fold_01", "fold_02"]
+    assert set(pd.read_csv(tmp_path / "out/predictions.csv")["fold"]) == {1, 2}
+
+
+def test_finished_folds_are_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_folds(training(tmp_path), tmp_path / "first", 1)
+    monkeypatch.setattr("evensong.learn.cv.fit_fold", lambda *_: pytest.fail("trained again"))
+    run_folds(training(tmp_path), tmp_path / "second", 1)
+    assert _bytes_of(tmp_path / "first") == _bytes_of(tmp_path / "second")
+
+
+def test_state_of_other_settings_is_not_used(tmp_path: Path) -> None:
+    one = run_folds(training(tmp_path, train=train_settings(epochs=1)), tmp_path / "one", 1)
+    other = run_folds(training(tmp_path, train=train_settings(epochs=1, seed=43)), tmp_path / "other", 1)
+    assert one.folder != other.folder
+    assert (tmp_path / "one/predictions.csv").read_bytes() != (tmp_path / "other/predictions.csv").read_bytes()
+
+
+def test_damaged_state_is_not_used(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    state = run_folds(training(tmp_path), tmp_path / "first", 1)
+    (state.folder / "fold_01/result.safetensors").write_bytes(b"\x00" * 64)
+    run_folds(training(tmp_path), tmp_path / "second", 1)
+    assert "damaged" in capfd.readouterr().err
+    assert _bytes_of(tmp_path / "first") == _bytes_of(tmp_path / "second")
+
+
+def _run_until_killed(folder: Path) -> None:
+    os.setsid()
+    run_folds(training(folder, train=train_settings(epochs=6)), folder / "killed", workers=2, save_every_s=0.0)
+
+
+def test_killed_run_continues_to_the_same_bytes(tmp_path: Path) -> None:
+    run_folds(training(tmp_path, train=train_settings(epochs=6)), tmp_path / "whole", 1).prune()
+    killed = multiprocessing.get_context("fork").Process(target=_run_until_killed, args=(tmp_path,))
+    killed.start()
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / ".state").glob("*/fold_*/epoch.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(killed.pid or 0, signal.SIGKILL)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    assert list((tmp_path / ".state").glob("*/fold_*/*.safetensors"))
+    assert not (tmp_path / "killed/predictions.csv").exists()
+    run_folds(training(tmp_path, train=train_settings(epochs=6)), tmp_path / "resumed", 1)
+    assert _bytes_of(tmp_path / "whole") == _bytes_of(tmp_path / "resumed")

@@ -1,0 +1,138 @@
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.learn.synthetic import MODEL
+
+from evensong.errors import IntegrityError, ParamsError
+from evensong.learn.models import InputSize, build_model, check_model_name, input_size, load_pretrained
+from evensong.learn.timm_import import import_timm
+from evensong.schemas import Pretrained
+
+SIZE = InputSize(32, 24)
+
+
+def _stored(path: Path, weights: dict[str, torch.Tensor]) -> Pretrained:
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+    return Pretrained(file=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _donor(n_classes: int, in_chans: int = 3) -> dict[str, torch.Tensor]:
+    torch.manual_seed(7)
+    model = import_timm().create_model(MODEL, pretrained=False, in_chans=in_chans, num_classes=n_classes)
+    return dict(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("efficientnet-b1", "efficientnet_b1"), ("inception_v33", "inception_v3"), ("EfficientNet_B0", "efficientnet_b0")],
+)
+def test_unknown_model_names_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(ParamsError, match=nearest):
+        check_model_name(name)
+
+
+@pytest.mark.parametrize("name", ["hf-hub:timm/resnet18", "local-dir:/weights", "timm/resnet18"])
+def test_names_that_timm_would_fetch_are_refused(name: str) -> None:
+    with pytest.raises(ParamsError, match="no model"):
+        check_model_name(name)
+
+
+def test_same_seed_gives_same_fresh_weights() -> None:
+    def weights() -> list[torch.Tensor]:
+        torch.manual_seed(3)
+        return list(build_model(MODEL, 2, SIZE).state_dict().values())
+
+    assert all(torch.equal(a, b) for a, b in zip(weights(), weights(), strict=True))
+
+
+def test_inputs_too_small_for_the_model_say_so() -> None:
+    with pytest.raises(ParamsError, match="inception_v3 cannot be trained on 1 x 32 x 75 inputs"):
+        build_model("inception_v3", 2, InputSize(32, 75))
+
+
+@pytest.mark.parametrize(("stored", "fed"), [((64, 64), (75, 75)), ((64, 108), (75, 108)), ((96, 96), (96, 96))])
+def test_inception_v3_takes_small_images_enlarged(stored: tuple[int, int], fed: tuple[int, int]) -> None:
+    assert input_size("inception_v3", *stored) == fed
+    assert input_size("inception_v3.tv_in1k", *stored) == fed
+    assert input_size(MODEL, *stored) == stored
+
+
+def test_inception_v3_has_one_output_when_training() -> None:
+    model = build_model("inception_v3", 3, input_size("inception_v3", 64, 64)).train()
+    assert model(torch.zeros(2, 1, 75, 75)).shape == (2, 3)
+
+
+def test_fixed_size_transformers_take_the_stored_size() -> None:
+    assert build_model("test_vit", 3, InputSize(32, 48)) is not None
+
+
+def test_pretrained_colour_weights_are_summed_and_another_head_is_left_out(tmp_path: Path) -> None:
+    donor = _donor(n_classes=1000)
+    model = build_model(MODEL, 2, SIZE)
+    fresh_head = model.get_classifier().weight.clone()
+    left_out = load_pretrained(model, _stored(tmp_path / "w.safetensors", donor))
+    assert left_out == ["classifier.bias", "classifier.weight"]
+    assert torch.equal(model.get_classifier().weight, fresh_head)
+    assert torch.allclose(model.conv_stem.weight, donor["conv_stem.weight"].sum(dim=1, keepdim=True))
+    assert torch.equal(model.conv_head.weight, donor["conv_head.weight"])
+
+
+def test_pretrained_head_of_the_same_classes_is_used(tmp_path: Path) -> None:
+    donor = _donor(n_classes=2, in_chans=1)
+    model = build_model(MODEL, 2, SIZE)
+    assert load_pretrained(model, _stored(tmp_path / "w.safetensors", donor)) == []
+    assert torch.equal(model.get_classifier().weight, donor["classifier.weight"])
+
+
+def test_pretrained_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
+    source = _stored(tmp_path / "w.safetensors", _donor(2))
+    (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match=r"params\.yaml says"):
+        load_pretrained(build_model(MODEL, 2, SIZE), source)
+
+
+def test_pretrained_tensor_missing_or_misshapen_is_refused(tmp_path: Path) -> None:
+    for change in ({"conv_head.weight": torch.zeros(3)}, {"extra.weight": torch.zeros(1)}):
+        source = _stored(tmp_path / "w.safetensors", {**_donor(2), **change})
+        with pytest.raises(IntegrityError, match="1 tensors do not fit the model"):
+            load_pretrained(build_model(MODEL, 2, SIZE), source)
+    lacking = _donor(2)
+    del lacking["conv_head.weight"]
+    with pytest.raises(IntegrityError, match=r"conv_head.weight \(None in the file"):
+        load_pretrained(build_model(MODEL, 2, SIZE), _stored(tmp_path / "w.safetensors", lacking))
+
+
+def test_pretrained_pickle_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save(_donor(2), path)
+    source = Pretrained(file=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(IntegrityError, match="not a safetensors file"):
+        load_pretrained(build_model(MODEL, 2, SIZE), source)
+
+
+def test_training_never_loads_the_compiler_and_leaves_it_importable(tmp_path: Path) -> None:
+    code = """
+import sys, numpy as np, torch
+from pathlib import Path
+from evensong.learn.fit import Trainer
+from evensong.learn.cv import _task
+from evensong.learn.resume import JobState
+from evensong.learn.store import ArrayStore
+from tests.learn.synthetic import training
+torch.set_deterministic_debug_mode("error")
+task = _task(training(Path(sys.argv[1])), 0, Path("out"), JobState("key", 30.0), single=True)
+trainer = Trainer(task.fold, ArrayStore(task.arrays))
+trainer.train_epoch(1)
+assert not {"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)
+import importlib.util
+assert importlib.util.find_spec("torch._dynamo").origin.endswith("__init__.py")
+"""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=True, env=environment)

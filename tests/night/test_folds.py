@@ -1,0 +1,130 @@
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evensong.errors import DataError, ParamsError
+from evensong.night.folds import SUBSETS, assign_parts, fold_table, preset_values
+from evensong.schemas import NightIndex
+
+SETTINGS = {
+    "seed": 42,
+    "train": 0.6,
+    "val": 0.2,
+    "test": 0.2,
+    "n_folds": 1,
+    "fold_pattern": None,
+    "validation": "next_fold",
+}
+
+
+def settings(**changes):
+    return NightIndex.model_validate(SETTINGS | changes)
+
+
+def esc_pool(folds="123", sources=2):
+    """Two classes; names as in ESC: {fold}-{source}-{take}.ogg, two takes and one copy of each."""
+    rows = []
+    for name in ("rain", "rooster"):
+        for fold in folds:
+            for source in range(sources):
+                for take in "AB":
+                    path = f"{name}/{fold}-{name}{fold}{source}-{take}.ogg"
+                    rows += [
+                        {
+                            "class_name": name,
+                            "source_id": f"{name}{fold}{source}",
+                            "original_file": path,
+                            "is_augmented": copy,
+                            "pcm_sha256": hashlib.sha256(path.encode()).hexdigest(),
+                        }
+                        for copy in (0, 1)
+                    ]
+    return pd.DataFrame(rows)
+
+
+def test_assign_parts_single_split_has_one_fold():
+    split, names, shares = assign_parts(esc_pool(), settings())
+    table = fold_table(split, names, validation="next_fold")
+    assert names == list(SUBSETS)
+    assert shares.tolist() == [0.6, 0.2, 0.2]
+    assert table["fold"].unique().tolist() == [0]
+    assert table.groupby("subset").size().sum() == 12
+
+
+def test_assign_parts_single_split_with_validation_none_keeps_its_validation_set():
+    split, names, _ = assign_parts(esc_pool(), settings(validation="none"))
+    assert "val" in set(fold_table(split, names, validation="none")["subset"])
+
+
+@pytest.mark.parametrize("validation", ["next_fold", "none"])
+def test_fold_table_tests_every_source_once(validation):
+    split, names, _ = assign_parts(esc_pool(sources=3), settings(n_folds=3, validation=validation))
+    table = fold_table(split, names, validation=validation)
+    tested = table[table["subset"] == "test"]
+    assert sorted(tested["source_id"]) == sorted(split.parts)
+    assert not table.duplicated(["fold", "source_id"]).any()
+    validated = table[table["subset"] == "val"]
+    assert sorted(validated["source_id"]) == (sorted(split.parts) if validation == "next_fold" else [])
+    for row in validated.itertuples():
+        assert split.parts[row.source_id] == (row.fold + 1) % 3
+
+
+def test_assign_parts_preset_folds_are_those_of_the_names():
+    split, names, shares = assign_parts(esc_pool(), settings(fold_pattern=r"^(\d)-"))
+    assert names == ["fold_0", "fold_1", "fold_2"]
+    assert np.allclose(shares, 1 / 3)
+    assert {source: int(source[-2]) - 1 for source in split.parts} == split.parts
+    assert split.quality["gap_files"].tolist() == [0, 0]
+
+
+def test_assign_parts_preset_folds_sort_as_numbers():
+    pool = esc_pool("28")
+    pool["original_file"] = pool["original_file"].str.replace("/8-", "/10-")
+    split, _, _ = assign_parts(pool, settings(fold_pattern=r"^(\d+)-", validation="none"))
+    assert {split.parts[source] for source in split.parts if source[-2] == "8"} == {1}
+
+
+def test_assign_parts_preset_folds_accept_their_own_number_only():
+    assign_parts(esc_pool(), settings(fold_pattern=r"^(\d)-", n_folds=3))
+    with pytest.raises(
+        ParamsError, match=r"n_folds is 5 and fold_pattern finds 3 folds .*\(1, 2, 3\); set n_folds to 3"
+    ):
+        assign_parts(esc_pool(), settings(fold_pattern=r"^(\d)-", n_folds=5))
+
+
+def test_assign_parts_two_preset_folds_need_no_validation():
+    assign_parts(esc_pool("12"), settings(fold_pattern=r"^(\d)-", validation="none"))
+    with pytest.raises(ParamsError, match="two preset folds leave no training fold"):
+        assign_parts(esc_pool("12"), settings(fold_pattern=r"^(\d)-"))
+
+
+def test_assign_parts_one_preset_fold_is_refused():
+    with pytest.raises(DataError, match="the one fold '1'"):
+        assign_parts(esc_pool("1"), settings(fold_pattern=r"^(\d)-"))
+
+
+def test_assign_parts_source_in_two_preset_folds_is_refused():
+    pool = esc_pool().assign(source_id=lambda rows: rows["source_id"].str.replace(r"\d+", "", regex=True))
+    with pytest.raises(DataError, match="2 sources have clips in two preset folds"):
+        assign_parts(pool, settings(fold_pattern=r"^(\d)-"))
+
+
+def test_assign_parts_class_that_a_preset_fold_cannot_train_on_is_named():
+    pool = esc_pool()
+    pool = pool[(pool["class_name"] == "rain") | ~pool["original_file"].str.contains("/[23]-")]
+    with pytest.raises(DataError, match="class rooster: its sources lie in so few preset folds"):
+        assign_parts(pool, settings(fold_pattern=r"^(\d)-"))
+
+
+def test_preset_values_without_a_match_are_named():
+    with pytest.raises(DataError, match=r"finds no fold in 1 file names \(owl/x.wav\)"):
+        preset_values(["owl/x.wav", "owl/1-x.wav"], r"^(\d)-")
+
+
+def test_assign_parts_class_with_fewer_sources_than_folds_is_named():
+    pool = esc_pool(sources=3)
+    pool = pool[(pool["class_name"] == "rain") | pool["source_id"].isin(["rooster10", "rooster11"])]
+    with pytest.raises(DataError, match="class rooster: 2 sources; 5 parts"):
+        assign_parts(pool, settings(n_folds=5))

@@ -1,0 +1,174 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evensong.audio.files import read_wav
+from evensong.audio.mel import log_mel
+from evensong.errors import DataError, IntegrityError, ResourceError
+from evensong.night.mels import write_mels
+from evensong.night.plan import plan_pool
+from evensong.night.pool import build_pool, check_folder, check_space, describe_pool
+from evensong.night.scan import scan_folder
+from evensong.params import load_section
+from evensong.schemas import NightAugment, NightMels, NightScan
+
+
+def prepared():
+    settings = load_section("night.augment", NightAugment)
+    clips = scan_folder(Path("data/night"), load_section("night.scan", NightScan), workers=1).clips
+    plan, unused = plan_pool(clips[clips["status"] == "used"], settings)
+    return settings, clips, plan, unused
+
+
+def build(folder, workers=1):
+    settings, clips, plan, _ = prepared()
+    return build_pool(plan, clips, root=Path("data/night"), folder=folder, settings=settings, workers=workers)
+
+
+def tree(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_build_pool_writes_exactly_the_planned_files(night, tmp_path):
+    pool = build(tmp_path / "pool")
+    files = tree(tmp_path / "pool")
+    assert set(files) == set(pool["file_path"])
+    assert pool.groupby("class_name").size().to_dict() == {"Flugzeug é": 12, "asio flammeus": 12}
+    assert len(set(files.values())) == len(files)  # no copy equals its original or another copy
+    for row in pool.itertuples():
+        wave, rate_hz = read_wav(tmp_path / "pool" / row.file_path)
+        assert (wave.size, rate_hz) == (row.n_samples, 8000)
+    assert "Flugzeug_e/fly0_take0_original.wav" in files
+
+
+def test_build_pool_bytes_do_not_depend_on_workers(night, tmp_path):
+    build(tmp_path / "one")
+    build(tmp_path / "two", workers=2)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_build_pool_bytes_do_not_depend_on_other_classes_or_file_names(night, tmp_path, clip):
+    first = build(tmp_path / "first")
+    for path in sorted((night / "asio flammeus").iterdir()):
+        path.rename(path.with_name("renamed " + path.name))
+    for n in range(3):
+        clip(night / "crow" / f"caw{n}_take0.wav", 300 + n)
+    second = build(tmp_path / "second")
+
+    def by_sound(pool, folder):
+        rows = pool[pool["class_name"] == "asio flammeus"]
+        return {(row.pcm_sha256, row.copy): (folder / row.file_path).read_bytes() for row in rows.itertuples()}
+
+    assert by_sound(first, tmp_path / "first") == by_sound(second, tmp_path / "second")
+
+
+def test_build_pool_loud_clip_is_scaled_and_never_clipped(night, tmp_path, params, clip):
+    params(night__augment__gain_db={"min": 5.0, "max": 6.0}, night__augment__transforms=["volume"])
+    pool = build(tmp_path / "pool").set_index("file_path")
+    for path in (tmp_path / "pool").rglob("*.wav"):
+        assert np.abs(read_wav(path)[0]).max() < 1
+    assert (pool["peak_scale"] <= 1).all()
+
+
+def test_build_pool_original_changed_since_the_scan_is_an_error(night, tmp_path, clip):
+    settings, clips, plan, _ = prepared()
+    clip(night / "asio flammeus/call0_take0.wav", 999)
+    with pytest.raises(IntegrityError, match="not the one that night_scan saw"):
+        build_pool(plan, clips, root=night, folder=tmp_path / "pool", settings=settings, workers=1)
+
+
+def test_build_pool_original_gone_since_the_scan_is_an_error(night, tmp_path):
+    settings, clips, plan, _ = prepared()
+    (night / "asio flammeus/call0_take0.wav").unlink()
+    with pytest.raises(IntegrityError, match="cannot be read any more"):
+        build_pool(plan, clips, root=night, folder=tmp_path / "pool", settings=settings, workers=1)
+
+
+def test_check_space_compares_the_estimate_with_the_free_space(night, tmp_path, monkeypatch):
+    settings, clips, plan, _ = prepared()
+    check_space(plan, clips, folder=tmp_path, settings=settings)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
+    with pytest.raises(ResourceError, match=r"needs about 0.1 GB and 0.0 GB are free"):
+        check_space(plan, clips, folder=tmp_path, settings=settings)
+
+
+def test_check_folder_counts_missing_and_extra_files(tmp_path):
+    (tmp_path / "a.wav").touch()
+    check_folder(tmp_path, ["a.wav"])
+    with pytest.raises(IntegrityError, match="should hold 2 files; 2 are missing and 1 are too many"):
+        check_folder(tmp_path, ["b.wav", "c.wav"])
+
+
+def test_describe_pool_counts_and_lists_what_was_left_out(night, tmp_path, params):
+    params(night__augment__target_samples=7)
+    settings, clips, _, unused = prepared()
+    pool = build(tmp_path / "pool")
+    described = describe_pool(pool, clips, unused, settings)
+    owls, planes = described["classes"]["asio flammeus"], described["classes"]["Flugzeug é"]
+    assert (owls["originals"], owls["copies"], owls["files"], owls["sources"]) == (6, 1, 7, 3)
+    assert (owls["copies_an_original_least"], owls["copies_an_original_most"]) == (0, 1)
+    assert (planes["originals"], planes["copies"], len(planes["unused"])) == (7, 0, 2)
+    assert planes["unused"][0]["reason"] == "over target_samples"
+    assert described["files"] == 14
+
+
+def mels(folder, pool, pool_folder, workers=1):
+    settings = load_section("night.mels", NightMels)
+    write_mels(pool, pool_folder=pool_folder, folder=folder, settings=settings, workers=workers)
+
+
+def test_write_mels_row_is_the_file_of_its_mel_row(night, tmp_path):
+    pool = build(tmp_path / "pool")
+    mels(tmp_path / "mels", pool, tmp_path / "pool")
+    settings = load_section("night.mels", NightMels)
+    for slug, rows in pool.groupby("class_slug"):
+        array = np.load(tmp_path / f"mels/{slug}.npy", mmap_mode="r")
+        assert array.dtype == np.float32
+        assert array.flags.c_contiguous
+        assert array.shape == (12, 16, 1 + 4000 // settings.hop_length)
+        for row in rows.itertuples():
+            wave, rate_hz = read_wav(tmp_path / "pool" / row.file_path)
+            np.testing.assert_array_equal(array[row.mel_row], log_mel(wave, rate_hz, settings))
+
+
+def test_write_mels_bytes_do_not_depend_on_workers(night, tmp_path, params):
+    params(night__augment__target_samples=40)
+    pool = build(tmp_path / "pool")
+    mels(tmp_path / "one", pool, tmp_path / "pool")
+    mels(tmp_path / "two", pool, tmp_path / "pool", workers=2)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_write_mels_pool_file_of_another_length_is_an_error(night, tmp_path):
+    pool = build(tmp_path / "pool")
+    names = pool["file_path"].tolist()
+    (tmp_path / "pool" / names[0]).write_bytes((tmp_path / "pool" / names[-1]).read_bytes())
+    with pytest.raises(IntegrityError, match=r"pool.csv says"):
+        mels(tmp_path / "mels", pool, tmp_path / "pool")
+
+
+def test_write_mels_missing_pool_file_is_an_error(night, tmp_path):
+    pool = build(tmp_path / "pool")
+    (tmp_path / "pool" / pool["file_path"].iloc[0]).unlink()
+    with pytest.raises(IntegrityError, match="a pool file cannot be read"):
+        mels(tmp_path / "mels", pool, tmp_path / "pool")
+
+
+def test_write_mels_above_half_of_the_sample_rate_is_refused(night, tmp_path, params):
+    pool = build(tmp_path / "pool")
+    params(night__mels__fmax_hz=4001)
+    with pytest.raises(DataError, match="above half of the pool's 8000 Hz"):
+        mels(tmp_path / "mels", pool, tmp_path / "pool")
+
+
+def test_write_mels_rows_that_do_not_count_up_are_an_error(night, tmp_path):
+    pool = build(tmp_path / "pool")
+    pool.loc[0, "mel_row"] = 99
+    with pytest.raises(IntegrityError, match="are not 0 to 11"):
+        mels(tmp_path / "mels", pool, tmp_path / "pool")

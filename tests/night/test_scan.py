@@ -1,0 +1,251 @@
+import os
+import shutil
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from evensong.errors import DataError, IntegrityError
+from evensong.night.scan import scan_folder
+from evensong.schemas import NightScan
+
+LIMITS = {
+    "group_pattern": None,
+    "recursive": False,
+    "min_seconds": 0.25,
+    "max_seconds": 60.0,
+    "silence_dbfs": -80.0,
+    "max_clipped_share": 0.5,
+    "max_quarantined": 0.5,
+}
+
+
+def scan(root, *, workers=1, **changes):
+    return scan_folder(root, NightScan.model_validate(LIMITS | changes), workers=workers)
+
+
+def outcome_of(found, path):
+    rows = found.quarantine[found.quarantine["path"] == path]
+    assert len(rows) == 1, found.quarantine
+    return rows["outcome"].item(), rows["reason"].item()
+
+
+def used(found):
+    return found.clips.loc[found.clips["status"] == "used", "path"].tolist()
+
+
+def test_scan_lists_every_clip_and_the_accounting_closes(night, clip):
+    (night / "asio flammeus" / "notes.txt").write_text("x")
+    (night / "asio flammeus" / ".DS_Store").write_text("x")
+    (night / "asio flammeus" / "._call0_take0.wav").write_text("x")
+    (night / "Thumbs.db").write_text("x")
+    (night / "README.md").write_text("x")
+    (night / "asio flammeus" / "empty.wav").touch()
+    shutil.copy(night / "asio flammeus" / "call0_take0.wav", night / "asio flammeus" / "z copy.WAV")
+    found = scan(night)
+    counts = found.counts
+    assert counts["listed"] == 15 + 7
+    assert (counts["used"], counts["duplicates"], counts["quarantined"], counts["ignored"]) == (15, 1, 1, 5)
+    assert counts["listed"] == len(found.clips) + len(found.quarantine)
+    assert outcome_of(found, "asio flammeus/notes.txt") == ("ignored", "not audio")
+    assert outcome_of(found, "asio flammeus/.DS_Store") == ("ignored", "hidden")
+    assert outcome_of(found, "asio flammeus/._call0_take0.wav") == ("ignored", "hidden")
+    assert outcome_of(found, "Thumbs.db") == ("ignored", "system file")
+    assert outcome_of(found, "README.md") == ("ignored", "beside the class folders")
+    assert outcome_of(found, "asio flammeus/empty.wav") == ("quarantined", "Q_EMPTY")
+    duplicate = found.clips[found.clips["status"] == "duplicate"]
+    assert duplicate[["path", "duplicate_of"]].to_numpy().tolist() == [
+        ["asio flammeus/z copy.WAV", "asio flammeus/call0_take0.wav"]
+    ]
+    assert found.clips["class_name"].unique().tolist() == ["Flugzeug é", "asio flammeus"]
+
+
+def test_scan_does_not_depend_on_workers_or_creation_order(night, clip, tmp_path):
+    other = tmp_path / "other"
+    for path in sorted(night.rglob("*.wav"), reverse=True):
+        (other / path.relative_to(night)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, other / path.relative_to(night))
+    first, second = scan(night), scan(other, workers=2)
+    pd.testing.assert_frame_equal(first.clips, second.clips)
+    assert first.counts == second.counts
+
+
+def test_scan_leaves_the_input_untouched(night):
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in night.rglob("*.wav")}
+    scan(night)
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in night.rglob("*.wav")} == before
+
+
+@pytest.mark.parametrize("make", [lambda root: None, lambda root: root.mkdir(parents=True)])
+def test_scan_missing_or_empty_folder_says_what_to_put_there(tmp_path, make):
+    make(tmp_path / "data/night")
+    with pytest.raises(DataError, match="one folder of recordings a class"):
+        scan(tmp_path / "data/night")
+
+
+def test_scan_one_class_is_refused(tmp_path, clip):
+    clip(tmp_path / "owl/a.wav", 1)
+    with pytest.raises(DataError, match="only the class folder 'owl'"):
+        scan(tmp_path)
+
+
+def test_scan_empty_class_is_named(night):
+    (night / "crow").mkdir()
+    with pytest.raises(DataError, match="class crow: 0 usable of 0 listed"):
+        scan(night)
+
+
+def test_scan_class_without_a_usable_clip_is_named(night, clip):
+    clip(night / "crow/a.wav", 500, level=0.0)
+    with pytest.raises(DataError, match="class crow: 0 usable of 1 listed"):
+        scan(night)
+
+
+def test_scan_nested_folder_needs_recursive(night, clip):
+    clip(night / "asio flammeus/2024/june/a.wav", 500)
+    with pytest.raises(DataError, match=r"2024: a folder inside a class folder; .*recursive: true"):
+        scan(night)
+    assert "asio flammeus/2024/june/a.wav" in used(scan(night, recursive=True))
+
+
+def test_scan_same_sound_in_two_classes_names_both(night):
+    source = night / "asio flammeus/call0_take0.wav"
+    samples, rate = soundfile.read(source, dtype="int16")
+    soundfile.write(night / "Flugzeug é/x.flac", samples, rate)  # other bytes, equal samples
+    with pytest.raises(DataError, match=r"Flugzeug é/x.flac and asio flammeus/call0_take0.wav"):
+        scan(night)
+
+
+def test_scan_over_the_budget_lists_every_refused_file(night, capsys):
+    for name in ("a", "b"):
+        (night / "asio flammeus" / f"{name}.wav").write_text("not audio")
+    with pytest.raises(DataError, match=r"2 of 17 audio files cannot be used, more than night.scan.max_quarantined"):
+        scan(night, max_quarantined=0.05)
+    printed = capsys.readouterr().out
+    assert "asio flammeus/a.wav: Q_FORMAT" in printed
+    assert "asio flammeus/b.wav: Q_FORMAT" in printed
+
+
+def test_scan_budget_counts_audio_files_only(night):
+    for n in range(40):
+        (night / "asio flammeus" / f"note{n}.txt").write_text("x")
+    (night / "asio flammeus" / "a.wav").touch()
+    with pytest.raises(DataError, match="1 of 16 audio files"):
+        scan(night, max_quarantined=0.05)
+
+
+def test_scan_links_are_never_followed(night, clip, tmp_path):
+    outside = clip(tmp_path / "outside.wav", 900)
+    (night / "asio flammeus/link.wav").symlink_to(outside)
+    (night / "asio flammeus/broken.wav").symlink_to(tmp_path / "nowhere.wav")
+    (night / "asio flammeus/loop").symlink_to(night)
+    found = scan(night, recursive=True)
+    for name in ("link.wav", "broken.wav", "loop"):
+        assert outcome_of(found, f"asio flammeus/{name}") == ("quarantined", "Q_LINK")
+
+
+def test_scan_linked_class_folder_is_refused(night, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (night / "crow").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="crow: a class folder must not be a link"):
+        scan(night)
+
+
+def test_scan_pipe_named_wav_does_not_block(night):
+    os.mkfifo(night / "asio flammeus/pipe.wav")
+    assert outcome_of(scan(night), "asio flammeus/pipe.wav") == ("quarantined", "Q_NOT_REGULAR")
+
+
+def test_scan_control_characters_and_bad_bytes_are_refused_by_escaped_name(night):
+    folder = night / "asio flammeus"
+    shutil.copy(folder / "call0_take0.wav", folder / "new\nline.wav")
+    shutil.copy(folder / "call0_take0.wav", os.fsencode(folder) + b"/\xff.wav")
+    found = scan(night)
+    assert outcome_of(found, "asio flammeus/new\\nline.wav") == ("quarantined", "Q_NAME")
+    assert outcome_of(found, "asio flammeus/\\xff.wav") == ("quarantined", "Q_NAME")
+
+
+def test_scan_class_folder_with_a_control_character_is_refused(night):
+    (night / "bad\x1bname").mkdir()
+    with pytest.raises(DataError, match=r"bad\\x1bname: .*control character U\+001B"):
+        scan(night)
+
+
+def test_scan_class_folders_equal_but_for_unicode_form_are_refused(night):
+    (night / unicodedata.normalize("NFD", "Flugzeug é")).mkdir()
+    with pytest.raises(DataError, match="differ only in their Unicode form"):
+        scan(night)
+
+
+def test_scan_file_names_equal_but_for_unicode_form_are_both_used(night, clip):
+    for n, form in enumerate(("NFC", "NFD")):
+        clip(night / "asio flammeus" / unicodedata.normalize(form, "é.wav"), 700 + n)
+    assert sum(unicodedata.normalize("NFC", path).endswith("é.wav") for path in used(scan(night))) == 2
+
+
+def test_scan_unreadable_file_is_quarantined(night):
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    (night / "asio flammeus/call0_take0.wav").chmod(0)
+    assert outcome_of(scan(night), "asio flammeus/call0_take0.wav") == ("quarantined", "Q_UNREADABLE")
+
+
+def test_scan_file_changed_while_it_was_read_is_an_error(night, monkeypatch):
+    import evensong.night.scan as module
+
+    real = module.inspect
+
+    def inspect(path, limits):
+        os.utime(path, ns=(1, 1))
+        return real(path, limits)
+
+    monkeypatch.setattr(module, "inspect", inspect)
+    with pytest.raises(IntegrityError, match="changed while it was read"):
+        scan(night)
+
+
+def test_scan_without_pattern_every_clip_is_its_own_source(night):
+    found = scan(night)
+    assert (found.clips["source_id"] == found.clips["pcm_sha256"].str[:16]).all()
+    assert found.counts["sources"] == 15
+
+
+def test_scan_pattern_groups_takes(night):
+    found = scan(night, group_pattern=r"^(.+?)_take\d+$")
+    assert found.counts["sources"] == 12
+    assert found.clips.loc[found.clips["path"] == "asio flammeus/call1_take1.wav", "source_id"].item() == "call1"
+
+
+def test_scan_groups_table_overrides_the_pattern(night):
+    rows = ["path,source_id"] + [
+        f"{path.relative_to(night).as_posix()},night{n % 4}" for n, path in enumerate(sorted(night.rglob("*.wav")))
+    ]
+    (night / "groups.csv").write_text("\n".join(rows), encoding="utf-8")
+    found = scan(night, group_pattern="^(matches nothing)$")
+    assert sorted(found.clips["source_id"].unique()) == ["night0", "night1", "night2", "night3"]
+    assert outcome_of(found, "groups.csv") == ("ignored", "groups table")
+    assert found.counts["sources_in_several_classes"] == 4
+
+
+def test_scan_duplicate_belongs_to_the_source_of_the_clip_it_repeats(night):
+    shutil.copy(night / "asio flammeus/call0_take0.wav", night / "asio flammeus/odd name.wav")
+    found = scan(night, group_pattern=r"^(.+?)_take\d+$")
+    assert found.clips.loc[found.clips["path"] == "asio flammeus/odd name.wav", "source_id"].item() == "call0"
+
+
+def test_scan_statistics_are_those_of_the_file(night, clip):
+    clip(night / "asio flammeus/stereo.wav", 800, channels=2, seconds=1.0, rate_hz=16000)
+    row = scan(night).clips.set_index("path").loc["asio flammeus/stereo.wav"]
+    assert (row["n_channels"], row["sample_rate_hz"], row["n_frames"]) == (2, 16000, 16000)
+    assert row["duration_s"] == 1.0
+    assert row["container"] == "wav"
+    assert np.isfinite(row["rms_dbfs"])
+
+
+def test_scan_sorts_by_composed_path(night):
+    paths = scan(night).clips["path"].tolist()
+    assert paths == sorted(paths, key=lambda path: unicodedata.normalize("NFC", path).encode())
+    assert all(not Path(path).is_absolute() for path in paths)

@@ -1,0 +1,107 @@
+"""The four stage scripts in a working folder, from the clips to the arrays that training reads."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import night_augment
+import night_index
+import night_mels
+import night_scan
+from evensong.errors import DataError, IntegrityError
+from evensong.night.index import read_array_names, read_fold_table
+
+STAGES = (night_scan, night_augment, night_index, night_mels)
+INDEX = Path("artifacts/night/balanced_audio_index.db")
+
+
+def run():
+    for stage in STAGES:
+        stage.main()
+
+
+def outputs():
+    folders = [Path("artifacts/night"), Path("metrics"), Path("plots")]
+    return {str(path): path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_stages_from_clips_to_arrays(night):
+    run()
+    items, classes = read_fold_table(INDEX)
+    arrays = [np.load(f"artifacts/night/mels/{name}.npy") for name in read_array_names(INDEX)]
+    assert classes == ["Flugzeug é", "asio flammeus"]
+    assert [len(array) for array in arrays] == items.groupby("label").size().tolist() == [12, 12]
+    assert items["item_id"].map(lambda path: (Path("artifacts/night/pool") / path).is_file()).all()
+    assert items.groupby("group")["subset"].nunique().max() == 1
+    assert set(items["subset"]) == {"train", "val", "test"}
+    metadata = json.loads(Path("artifacts/night/pool_metadata.json").read_text(encoding="utf-8"))
+    assert metadata["files"] == 24
+
+
+def test_stages_write_metrics_of_scalars_that_describe_the_index(night):
+    run()
+    scan = json.loads(Path("metrics/night/scan.json").read_text())["scan"]
+    index = json.loads(Path("metrics/night/index.json").read_text())["index"]
+    assert scan["listed"] == scan["used"] == 15
+    assert index["balance"]["files"] == 24
+    assert index["balance"]["is_proved_optimal"] == 1
+    assert set(index["leakage"].values()) == {0}
+    assert 0 <= index["shortcut_balanced_accuracy"]["all_traits"] <= 1
+    counts = pd.read_csv(night_index.PLOT)
+    assert counts.columns[:4].tolist() == ["class", "split", "files", "originals"]
+    assert counts["files"].sum() == 24
+    assert counts["originals"].sum() == 15
+
+
+def test_stages_repeated_give_the_same_bytes_for_any_number_of_workers(night, params):
+    run()
+    first = outputs()
+    params(runtime__workers=2)
+    run()
+    assert outputs() == first
+
+
+def test_stages_folds_test_every_original_once(night, params):
+    params(night__index__n_folds=3)
+    run()
+    items, _ = read_fold_table(INDEX)
+    assert items.groupby("fold").size().tolist() == [24, 24, 24]
+    assert sorted(items.loc[items["subset"] == "test", "row"]) == list(range(24))
+    splits = pd.read_csv(night_index.PLOT)["split"].unique().tolist()
+    assert splits == ["fold_0", "fold_1", "fold_2"]
+
+
+def test_stages_class_names_that_look_like_something_else_stay_text(night, params):
+    (night / "asio flammeus").rename(night / "007")
+    (night / "Flugzeug é").rename(night / "NA")
+    run()
+    assert read_fold_table(INDEX)[1] == ["007", "NA"]
+    assert Path("artifacts/night/mels/007.npy").is_file()
+
+
+def test_stages_a_refused_scan_keeps_what_was_published(night):
+    run()
+    before = outputs()
+    (night / "crow").mkdir()
+    with pytest.raises(DataError, match="class crow: 0 usable of 0 listed"):
+        night_scan.main()
+    assert outputs() == before
+
+
+def test_stages_without_their_input_say_what_to_run(night):
+    with pytest.raises(IntegrityError, match=r"clips.csv: no such file"):
+        night_augment.main()
+    with pytest.raises(IntegrityError, match=r"pool.csv: no such file"):
+        night_index.main()
+
+
+def test_index_stage_names_the_class_that_cannot_be_split(night, params):
+    params(night__index__n_folds=4)
+    night_scan.main()
+    night_augment.main()
+    with pytest.raises(DataError, match="class asio flammeus: 3 sources; 4 parts"):
+        night_index.main()
+    assert not INDEX.exists()

@@ -1,0 +1,118 @@
+"""The whole pipeline on a small repository: it runs, it is reproducible, and a change reruns what it must."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.pipeline.conftest import SmallRepo, make_repo, ran_stages
+from tests.pipeline.test_dvc_contract import STAGES, outputs
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def repo(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallRepo:
+    """A repository after its first `dvc repro`, committed."""
+    made = make_repo(tmp_path_factory.mktemp("first") / "repo", small_data)
+    made.must("dvc", "repro")
+    made.commit()
+    return made
+
+
+def test_every_declared_output_is_there(repo: SmallRepo) -> None:
+    for name, stage in STAGES.items():
+        if name == "voice_control":
+            continue
+        for path, _ in outputs(stage):
+            for subdb in ("3", "5"):
+                assert (repo.folder / path.replace("${item.subdb}", subdb)).exists(), path
+
+
+def test_second_run_does_nothing(repo: SmallRepo) -> None:
+    assert "Data and pipelines are up to date." in repo.must("dvc", "repro")
+    assert repo.must("git", "status", "--porcelain") == ""
+
+
+def test_another_folder_and_one_worker_give_the_same_bytes(repo: SmallRepo, tmp_path: Path, small_data: Path) -> None:
+    # dvc.lock holds the hash of every output: one comparison covers them all
+    second = make_repo(tmp_path / "elsewhere" / "repo", small_data)
+    second.must("dvc", "repro", cpus="0", PYTHONHASHSEED="7", TZ="Asia/Kathmandu", LC_ALL="C")
+    assert (second.folder / "dvc.lock").read_text() == (repo.folder / "dvc.lock").read_text()
+    for folder in ("metrics", "plots"):
+        for path in (repo.folder / folder).rglob("*"):
+            if path.is_file():
+                assert (second.folder / path.relative_to(repo.folder)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_other_split_ratios_touch_no_audio(repo: SmallRepo) -> None:
+    changes = ["night.index.train=0.4", "night.index.val=0.35"]
+    said = repo.must("dvc", "exp", "run", *(part for change in changes for part in ("-S", change)))
+    assert ran_stages(said) == ["check_params", "night_index", "night_train", "night_evaluate"]
+    repo.must("git", "checkout", "-q", ".")
+    repo.must("dvc", "checkout", "-q")
+
+
+def test_queued_experiment_uses_its_own_code_and_epochs(repo: SmallRepo) -> None:
+    # the queue works on a snapshot, so a later edit of the workspace must not reach it
+    repo.must("dvc", "exp", "run", "--queue", "-S", "train.epochs=1", "-n", "short", "night_evaluate")
+    broken = repo.folder / "src" / "night_train.py"
+    text = broken.read_text(encoding="utf-8")
+    broken.write_text("raise SystemExit('the workspace copy ran')\n", encoding="utf-8")
+    try:
+        said = repo.must("dvc", "exp", "run", "--run-all", "-j", "1")
+    finally:
+        broken.write_text(text, encoding="utf-8")
+    assert "the workspace copy ran" not in said
+    repo.must("dvc", "exp", "apply", "short")
+    history = (repo.folder / "artifacts/night/train/history.csv").read_text(encoding="utf-8")
+    assert {row["epoch"] for row in csv.DictReader(history.splitlines())} == {"1"}
+    repo.must("git", "checkout", "-q", ".")
+    repo.must("dvc", "checkout", "-q")
+
+
+def test_bad_params_stop_before_any_output_is_touched(repo: SmallRepo) -> None:
+    failed = repo.run("dvc", "exp", "run", "-S", "train.epochs=abc")
+    assert failed.returncode != 0
+    assert "train.epochs" in failed.stdout + failed.stderr
+    repo.must("git", "checkout", "-q", "params.yaml")
+    assert repo.must("git", "status", "--porcelain") == ""
+    assert (repo.folder / "artifacts/night/train/predictions.csv").exists()
+
+
+def test_no_patient_is_named_in_git_or_on_the_screen(repo: SmallRepo) -> None:
+    # the library's other files may name patients: they are DVC outputs, outside git
+    with (repo.folder / "data/voice/cohort/Demographics_Survey.csv").open(encoding="utf-8") as handle:
+        ids = [row["healthCode"] for row in csv.DictReader(handle)]
+    tracked = repo.must("git", "ls-files", "-z").split("\0")
+    text = "".join((repo.folder / name).read_bytes().decode("latin-1") for name in tracked if name)
+    text += repo.must("dvc", "repro", "-f", "voice_scan", "voice_tables")
+    assert not [code for code in ids if code in text]
+
+
+def test_images_alone_give_the_same_tables_and_pixels(repo: SmallRepo, tmp_path: Path, small_data: Path) -> None:
+    images = tmp_path / "data"
+    shutil.copytree(small_data, images)
+    shutil.rmtree(images / "voice" / "recordings")
+    shutil.copytree(repo.folder / "artifacts/voice/melSpec", images / "voice" / "recordings")
+    shutil.copytree(repo.folder / "artifacts/voice/splits", images / "voice/cohort/splits")
+    second = make_repo(tmp_path / "images", images)
+    second.must("dvc", "repro", "voice_tables")
+    name = "artifacts/voice/combined/subdb3/audio_imbalmed_subdb3_combined.csv"
+    assert (second.folder / name).read_bytes() == (repo.folder / name).read_bytes()
+    assert (second.folder / "artifacts/voice/mels.npy").read_bytes() == (
+        repo.folder / "artifacts/voice/mels.npy"
+    ).read_bytes()
+
+
+def test_metrics_are_scalars_with_plain_names(repo: SmallRepo) -> None:
+    shown = json.loads(repo.must("dvc", "metrics", "show", "--json"))
+    for path, entry in shown["workspace"]["data"].items() if "workspace" in shown else shown[""]["data"].items():
+        waiting = [entry["data"]]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                waiting += value.values()
+            else:
+                assert not isinstance(value, list), path

@@ -1,0 +1,72 @@
+"""A tiny made-up cohort: tones as wav files, ids of the reserved form."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evensong.audio.files import write_wav
+from evensong.schemas import VoiceMels, VoiceScan
+
+RATE_HZ = 8_000
+
+
+class VoiceFolder:
+    """Writes recordings and images named as the cohort's."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    @staticmethod
+    def patient_id(number):
+        return f"00000000-0000-4000-8000-{number:012d}"
+
+    def path(self, patient, record, suffix=".wav"):
+        record_id = f"00000000-0000-4000-9000-{record:012d}"
+        return self.root / f"{self.patient_id(patient)}_{record_id}_audio_audio_m4a{suffix}"
+
+    def tone(self, patient, record, *, seconds=0.5, level=0.3, suffix=".wav"):
+        """One vowel-like tone that no other (patient, record) has."""
+        time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+        wave = level * np.sin(2 * np.pi * (200 + 7 * patient + record) * time_s)
+        path = self.path(patient, record, suffix)
+        write_wav(path, wave.astype(np.float32), RATE_HZ)
+        return path
+
+    def image(self, patient, record, *, size=(16, 12), suffix=".jpg", mode="L"):
+        """A ready-made mel image of the given height and width."""
+        pixels = np.random.default_rng([patient, record]).integers(0, 256, size, dtype=np.uint8)
+        path = self.path(patient, record, suffix)
+        Image.fromarray(pixels).convert(mode).save(path, "PNG" if suffix == ".png" else "JPEG")
+        return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return VoiceFolder(tmp_path / "data/voice/recordings")
+
+
+@pytest.fixture
+def scan_settings():
+    return VoiceScan(min_seconds=0.25, max_seconds=60, silence_dbfs=-80, max_clipped_share=0.5, max_quarantined=0.5)
+
+
+@pytest.fixture
+def mel_settings():
+    return VoiceMels(
+        n_fft=256,
+        hop_length=128,
+        n_mels=16,
+        fmin_hz=50,
+        fmax_hz=4000,
+        clip_seconds=0.5,
+        sample_rate_hz=8000,
+        width_px=12,
+        min_db=-80,
+        max_db=0,
+        reference="peak",
+        format="jpg",
+        jpeg_quality=95,
+    )

@@ -1,0 +1,148 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evensong.errors import DataError
+from evensong.voice.given_splits import read_given_splits
+from evensong.voice.split_files import COMMON_NAME, read_labels, read_splits, write_splits
+from evensong.voice.splits import make_splits
+
+CANARY = "00000000-0000-4000-8000-00000000cafe"
+HEADER = "fold_iteration,healthCode,subset"
+COMMON = [f"{fold},{subset}{fold},{subset}" for fold in range(3) for subset in ("val", "test")]
+TRAIN = [f"{fold},{patient},train" for fold in range(3) for patient in ("x", "y", CANARY)]
+
+
+def write(folder, rows, name, header=HEADER, line_end="\n"):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(line_end.join([header, *rows, ""]).encode())
+
+
+def read(folder, subdbs=(3,), n_folds=3):
+    return read_given_splits(folder, subdbs, n_folds=n_folds)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write(tmp_path, COMMON, COMMON_NAME)
+    write(tmp_path, TRAIN, "subdb3/subdb3_train_70_30.csv")
+    return tmp_path
+
+
+def test_no_csv_file_means_no_given_splits(tmp_path):
+    assert read(tmp_path / "absent") is None
+    (tmp_path / "README.md").write_text("how they were made")
+    (tmp_path / ".hidden.csv").write_text("x")
+    assert read(tmp_path) is None
+
+
+def test_given_splits_are_used_as_they_are(folder):
+    splits = read(folder).splits
+    assert splits.file_names == {3: "subdb3_train_70_30.csv"}
+    assert list(splits.common.itertuples(index=False, name=None)) == sorted(
+        (fold, f"{subset}{fold}", subset) for fold in range(3) for subset in ("val", "test")
+    )
+    assert len(splits.train[3]) == 9
+    assert splits.control.equals(splits.train[3])
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_given_splits_take_a_byte_order_mark_other_columns_and_repeated_rows(folder, line_end):  # E02, E07, E08, E26
+    rows = [f"{row},note" for row in [*TRAIN, TRAIN[0]]]
+    write(folder, rows, "subdb3/subdb3_train_70_30.csv", header="\ufeff" + HEADER + ",note", line_end=line_end)
+    found = read(folder)
+    assert len(found.splits.train[3]) == 9
+    assert found.n_collapsed == 1
+
+
+def test_sub_databases_nobody_asked_for_are_checked_and_count_for_the_control_only(folder):
+    write(folder, [f"{fold},z,train" for fold in range(3)], "subdb9_train_10_90.csv")
+    splits = read(folder).splits
+    assert set(splits.train) == {3}
+    assert len(splits.control) == 12
+    write(folder, ["0,z,train"], "subdb9_train_10_90.csv")
+    with pytest.raises(DataError, match=r"subdb9_train_10_90\.csv \(train\): no rows of fold 1-2"):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*TRAIN, f"1,{CANARY},val"], "line 11: subset is not train"),
+        ([*TRAIN, f"1,{CANARY},Train"], "line 11: subset is not train"),  # E27
+        ([*TRAIN, f"1.0,{CANARY},train"], "line 11: fold_iteration is not a whole number"),  # E28
+        ([*TRAIN, f",{CANARY},train"], "line 11: fold_iteration"),  # E28
+        ([*TRAIN, f"-1,{CANARY},train"], "line 11: fold_iteration"),
+        ([*TRAIN, f"01,{CANARY},train"], "line 11: fold_iteration"),
+        ([*TRAIN, f"1,{CANARY}_x,train"], "line 11: the healthCode holds an underscore"),
+        ([*TRAIN, f"3,{CANARY},train"], "rows of fold 3"),  # E28, fold 10 of ten
+        (TRAIN[:6], "no rows of fold 2"),  # E28
+        (
+            [row.replace("2,", "3,", 1).replace("1,", "2,", 1).replace("0,", "1,", 1) for row in TRAIN],
+            "no rows of fold 0",
+        ),
+        ([*TRAIN, "1,test1,train"], r"line 11: the patient is in test of fold 1 too \(common.*line 5\)"),  # E25
+        ([*TRAIN, "2,val2,train"], "line 11: the patient is in val of fold 2 too"),  # E25
+        ([f"{row},0" for row in TRAIN], r"line 2: 4 field"),  # E04
+    ],
+)
+def test_a_faulty_training_list_is_refused_with_lines_and_no_id(folder, rows, message):
+    write(folder, rows, "subdb3/subdb3_train_70_30.csv")
+    with pytest.raises(DataError, match=message) as caught:
+        read(folder)
+    assert "cafe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*COMMON, f"1,{CANARY},train"], "line 8: subset is not val or test"),
+        ([*COMMON, f"1,{CANARY},validation"], "line 8: subset is not val or test"),  # E27
+        ([*COMMON, f"1,{CANARY},test", f"1,{CANARY},val"], "line 9: the patient of line 8 again"),  # E25
+        ([row for row in COMMON if row != "1,val1,val"], r"\(val\): no rows of fold 1"),  # E30
+        ([row for row in COMMON if not row.endswith("test")], r"\(test\): no rows of fold 0-2"),  # E30
+    ],
+)
+def test_a_faulty_common_list_is_refused_with_lines_and_no_id(folder, rows, message):
+    write(folder, rows, COMMON_NAME)
+    with pytest.raises(DataError, match=message) as caught:
+        read(folder)
+    assert "cafe" not in str(caught.value)
+
+
+def test_another_number_of_folds_names_the_key_to_set(folder):
+    with pytest.raises(DataError, match=r"have 3 folds and voice.splits.n_folds is 10; set voice.splits.n_folds to 3"):
+        read(folder, n_folds=10)
+
+
+def test_every_missing_or_repeated_or_strange_file_is_told_at_once(folder):  # E32
+    with pytest.raises(DataError, match=r"missing: subdb1_train_XX_YY.csv, subdb5_train_XX_YY.csv\. .*remove them"):
+        read(folder, subdbs=(1, 3, 5))
+    write(folder, TRAIN, "subdb3_train_60_40.csv")
+    write(folder, TRAIN, "subdb12_train_60_40.csv")
+    (folder / COMMON_NAME).unlink()
+    with pytest.raises(DataError, match=r"1 CSV file.*missing: common.*more than one: subdb3_train_XX_YY.csv"):
+        read(folder)
+
+
+@settings(max_examples=15, deadline=None)
+@given(n_folds=st.integers(3, 6), seed=st.integers(0, 99), labels=st.lists(st.booleans(), min_size=14, max_size=40))
+def test_made_splits_survive_being_written_and_given(tmp_path_factory, n_folds, seed, labels):
+    cohort = {f"p{number:02d}": int(label) for number, label in enumerate([True] * 6 + [False] * 6 + labels)}
+    splits = make_splits(cohort, [1, 9], n_folds=n_folds, seed=seed)
+    folder = tmp_path_factory.mktemp("splits") / "published"
+    write_splits(folder, splits, cohort | {"blank": None})
+    for back in (read_splits(folder, [1, 9]), _as_given(folder, n_folds)):
+        assert back.common.equals(splits.common)
+        assert back.file_names == splits.file_names
+        assert all(back.train[k].equals(splits.train[k]) for k in (1, 9))
+    assert read_labels(folder) == cohort | {"blank": None}
+
+
+def _as_given(folder, n_folds):
+    (folder / "labels.csv").rename(folder / "labels.txt")
+    (folder / "control/control_train.csv").rename(folder / "control.txt")
+    found = read_given_splits(folder, [1, 9], n_folds=n_folds)
+    (folder / "labels.txt").rename(folder / "labels.csv")
+    return found.splits

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from evensong.audio.files import read_wav, write_wav
+from evensong.audio.mel_images import mel_image
+from evensong.errors import DataError, IntegrityError
+from evensong.voice.images import from_first_sound, image_table, make_images
+from evensong.voice.recordings import scan_recordings
+from evensong.voice.scan_tables import used_recordings
+
+
+@pytest.fixture
+def make(folder, scan_settings, mel_settings, tmp_path):
+    def run(workers=1, **changes):
+        used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+        settings = mel_settings.model_copy(update=changes)
+        out = tmp_path / f"out{workers}{len(list(tmp_path.iterdir()))}"
+        out.mkdir()
+        counts = make_images(
+            used,
+            settings,
+            root=folder.root,
+            image_folder=out / "melSpec",
+            array_path=out / "mels.npy",
+            workers=workers,
+        )
+        return out, counts, image_table(used, settings, "melSpec")
+
+    return run
+
+
+def read_grey(path):
+    return np.asarray(Image.open(path).convert("L"))
+
+
+def test_the_array_holds_the_pixels_of_the_published_images(folder, make):
+    folder.tone(1, 1)
+    folder.tone(2, 1)
+    folder.image(2, 2, size=(16, 12))
+    out, counts, table = make()
+    packed = np.load(out / "mels.npy")
+    assert packed.dtype == np.uint8
+    assert packed.shape == (3, 16, 12)
+    for row, image_rel_path in zip(table["row"], table["image_rel_path"], strict=True):
+        assert np.array_equal(packed[row], read_grey(out / image_rel_path))
+    assert sorted(path.name for path in (out / "melSpec").iterdir()) == [
+        path.removeprefix("melSpec/") for path in table["image_rel_path"]
+    ]
+    assert (counts["images"], counts["rendered"], counts["copied"]) == (3, 2, 1)
+
+
+def test_the_image_is_the_recording_s_mel_image_within_the_jpeg_s_error(folder, make, mel_settings):
+    wave, _ = read_wav(folder.tone(1, 1))
+    out, counts, _ = make()
+    change = np.abs(np.load(out / "mels.npy")[0].astype(int) - mel_image(wave, mel_settings))
+    db_a_level = 80 / 255
+    assert counts["encoding_error_max_db"] == round(change.max() * db_a_level, 4)
+    assert counts["encoding_error_mean_db"] == round(change.mean() * db_a_level, 4)
+    assert make(format="png")[1]["encoding_error_max_db"] == 0
+
+
+def test_a_ready_made_image_is_copied_byte_for_byte_and_resized_only_in_the_array(folder, make):
+    source = folder.image(1, 1, size=(40, 30), mode="RGB")
+    out, counts, table = make()
+    assert (out / table["image_rel_path"][0]).read_bytes() == source.read_bytes()
+    expected = Image.open(source).convert("L").resize((12, 16), Image.Resampling.BILINEAR)
+    assert np.array_equal(np.load(out / "mels.npy")[0], np.asarray(expected))
+    assert counts["resized_for_training"] == 1
+    assert counts["encoding_error_max_db"] is None
+
+
+@pytest.mark.parametrize("name", [".png", ".jpg"])
+def test_an_image_of_another_format_is_stored_anew_in_its_own_size(folder, make, name):
+    source = folder.image(1, 1, size=(40, 30), suffix=".png")
+    source.rename(source.with_suffix(name))  # F08: what is in the file counts, not its name
+    out, counts, table = make()
+    published = Image.open(out / table["image_rel_path"][0])
+    assert (published.format, published.size) == ("JPEG", (30, 40))
+    assert counts["converted"] == 1
+    assert table["image_rel_path"][0].endswith(".jpg")
+
+
+def test_images_do_not_depend_on_workers(folder, make):
+    for record in range(20):
+        folder.tone(record % 3, record)
+    (first, *_), (second, *_) = make(workers=1), make(workers=2)
+    assert (first / "mels.npy").read_bytes() == (second / "mels.npy").read_bytes()
+    for path in (first / "melSpec").iterdir():
+        assert path.read_bytes() == (second / "melSpec" / path.name).read_bytes()
+
+
+def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, scan_settings, mel_settings, tmp_path):
+    path = folder.tone(1, 1)
+    used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    for change in (lambda: folder.tone(1, 1, level=0.2), path.unlink):
+        change()
+        with pytest.raises(IntegrityError, match=r"since the scan|any more") as caught:
+            make_images(
+                used,
+                mel_settings,
+                root=folder.root,
+                image_folder=tmp_path / f"{change}",
+                array_path=tmp_path / "mels.npy",
+                workers=1,
+            )
+        assert "00000000-0000-4000" not in str(caught.value)
+
+
+def test_a_recording_that_starts_with_silence_is_drawn_from_its_first_sound(folder, make):
+    tone = np.cos(np.arange(8000) / 4).astype(np.float32) / 3
+    write_wav(folder.path(1, 1), np.concatenate([np.zeros(8000, np.float32), tone]), 8000)
+    write_wav(folder.path(2, 1), tone, 8000)
+    packed = np.load(make()[0] / "mels.npy")
+    assert np.abs(packed[0].astype(int) - packed[1]).max() <= 2
+    assert from_first_sound(np.array([0, 0, 1, 0, 1], np.float32), 2).tolist() == [1, 0, 1]
+    assert from_first_sound(np.array([0, 1, 1], np.float32), 2).tolist() == [0, 1, 1]
+
+
+def test_a_range_that_shows_nothing_is_refused(folder, make):
+    folder.tone(1, 1)
+    with pytest.raises(DataError, match=r"one grey everywhere"):
+        make(min_db=100.0, max_db=150.0, reference="full_scale")

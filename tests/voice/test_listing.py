@@ -1,0 +1,70 @@
+import os
+import subprocess
+
+import pytest
+
+from evensong.errors import DataError
+from evensong.voice.listing import HOW_TO_FIND, list_entries, printable
+
+SUFFIXES = frozenset({".wav", ".jpg"})
+
+
+def listed(root):
+    return {printable(entry.path): (entry.outcome, entry.reason) for entry in list_entries(root, SUFFIXES)}
+
+
+def test_every_entry_is_listed_with_its_rule(tmp_path):
+    for name in ("a_1_x.wav", "a_2_x.JPG", "README.md", ".DS_Store", "._a_1_x.wav", "Thumbs.db", "a_1.wav"):
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/b_1_x.wav").touch()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/c_1_x.wav").touch()
+    (tmp_path / "c_1_x.wav").symlink_to(tmp_path / "a_1_x.wav")
+    (tmp_path / "d_1_x.wav").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "e_1_x.wav").mkdir()
+    os.mkfifo(tmp_path / "f_1_x.wav")
+    assert listed(tmp_path) == {
+        "a_1_x.wav": ("candidate", ""),
+        "a_2_x.JPG": ("candidate", ""),  # F03
+        "more/b_1_x.wav": ("candidate", ""),
+        "README.md": ("ignored", "not a recording"),
+        "loop": ("ignored", "not a recording"),  # B08
+        ".DS_Store": ("ignored", "hidden"),  # B06
+        "._a_1_x.wav": ("ignored", "hidden"),
+        ".git": ("ignored", "hidden"),
+        "Thumbs.db": ("ignored", "system file"),
+        "a_1.wav": ("quarantined", "Q_NAME"),  # F02
+        "c_1_x.wav": ("quarantined", "Q_LINK"),  # B07
+        "d_1_x.wav": ("quarantined", "Q_LINK"),  # B09
+        "f_1_x.wav": ("quarantined", "Q_NOT_REGULAR"),  # B10
+    }
+
+
+def test_names_that_are_not_utf8_or_hold_control_characters_are_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"a_1_\xff.wav")).touch()
+    (tmp_path / "a_1_\n.wav").touch()
+    inner = tmp_path / os.fsdecode(b"f\xe9")
+    inner.mkdir()
+    (inner / "a_2_x.wav").touch()
+    assert listed(tmp_path) == {
+        "a_1_\\xff.wav": ("quarantined", "Q_NAME"),
+        "a_1_\\n.wav": ("quarantined", "Q_NAME"),
+        "f\\xe9/a_2_x.wav": ("quarantined", "Q_NAME"),
+    }
+
+
+def test_numbers_are_those_the_message_s_command_shows(tmp_path):
+    for name in ("b_1_x.wav", "a_1_x.wav", "sub/a_2_x.wav", "sub.wav", ".hidden", "A_1_x.wav", "é_1_x.wav", ".h/x.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    command = HOW_TO_FIND.split("`")[1].replace("| sed -n 12p", "")
+    found = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    numbered = {entry.number: entry.path for entry in list_entries(tmp_path, SUFFIXES) if entry.number}
+    assert [numbered[number + 1] for number in range(len(numbered))] == [line[2:] for line in found.splitlines()]
+
+
+def test_a_missing_folder_says_what_to_put_there(tmp_path):
+    with pytest.raises(DataError, match="no such folder; put the recordings there"):
+        list_entries(tmp_path / "recordings", SUFFIXES)

@@ -1,0 +1,158 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from evensong.audio.files import write_wav
+from evensong.errors import DataError
+from evensong.voice.recordings import scan_recordings
+
+ID = "00000000-0000-4000"
+
+
+def scan(folder, settings):
+    return scan_recordings(folder.root, settings, workers=1)
+
+
+def test_recordings_and_images_are_listed_together(folder, scan_settings):
+    folder.tone(1, 1)
+    folder.tone(2, 1, suffix=".WAV")
+    folder.image(2, 2, size=(16, 12))
+    folder.image(3, 1, size=(20, 30), suffix=".png")
+    (folder.root / "README.txt").write_text("how they were made")
+    found = scan(folder, scan_settings)
+    assert found.recordings["kind"].tolist() == ["audio", "audio", "image", "image"]
+    assert found.recordings["height_px"].tolist() == ["", "", "16", "20"]
+    assert found.recordings["duration_s"].tolist() == ["0.5", "0.5", "", ""]
+    assert set(found.recordings["status"]) == {"used"}
+    assert found.quarantine[["outcome", "reason"]].to_numpy().tolist() == [["ignored", "not a recording"]]
+    assert found.counts["listed"] == 5
+    assert (found.counts["used_audio"], found.counts["used_images"]) == (2, 2)
+    assert found.counts["patients"] == "<5"
+
+
+def test_an_unusable_file_is_quarantined_with_its_reason(folder, scan_settings):
+    for record in range(6):
+        folder.tone(1, record)
+    folder.path(1, 10).write_bytes(b"")
+    folder.path(1, 11).write_text("not sound at all, but long enough")
+    cut = folder.tone(1, 12)
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    folder.tone(1, 13, seconds=0.1)
+    folder.tone(1, 14, level=1e-5)
+    image = folder.image(2, 1)
+    image.write_bytes(image.read_bytes()[:-100])  # F04
+    folder.tone(1, 15).rename(folder.root / f"{ID}_copy.wav")  # F02
+    found = scan(folder, scan_settings.model_copy(update={"max_quarantined": 0.6}))
+    assert found.quarantine["reason"].tolist() == [
+        *("Q_EMPTY", "Q_FORMAT", "Q_TRUNCATED", "Q_TOO_SHORT", "Q_SILENT", "Q_TRUNCATED", "Q_NAME"),
+    ]
+    assert set(found.quarantine["outcome"]) == {"quarantined"}
+    counts = found.counts
+    assert counts["listed"] == counts["used"] + counts["duplicate"] + counts["quarantined"] + counts["ignored"] == 13
+    assert counts["quarantined_by_reason"]["Q_TRUNCATED"] == 2
+
+
+def test_over_the_budget_everything_is_told_by_number(folder, scan_settings):
+    for record in range(5):
+        folder.tone(1, record)
+    for record in (1, 2, 3):
+        folder.path(1, record).write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"3 of 5 recordings .* \(0.5 of the files\)(.|\n)*Q_EMPTY, .*: file 2-4"
+    ) as caught:
+        scan(folder, scan_settings)
+    assert ID not in str(caught.value)
+    assert scan(folder, scan_settings.model_copy(update={"max_quarantined": 0.6})).counts["used"] == 2
+
+
+def test_equal_content_within_a_patient_is_used_once(folder, scan_settings):
+    kept = folder.tone(1, 2)
+    shutil.copy(kept, folder.path(1, 5))
+    shutil.copy(kept, folder.path(1, 9))
+    picture = folder.image(2, 1)
+    shutil.copy(picture, folder.path(2, 4, ".jpg"))
+    found = scan(folder, scan_settings)
+    assert found.recordings["status"].tolist() == ["used", "duplicate", "duplicate", "used", "duplicate"]
+    assert found.counts["duplicate"] == 3
+
+
+@pytest.mark.parametrize("kind", ["tone", "image"])
+def test_equal_content_under_two_patients_stops(folder, scan_settings, kind):  # F13
+    first = getattr(folder, kind)(1, 1)
+    folder.tone(1, 2)
+    shutil.copy(first, folder.path(2, 1, first.suffix))
+    with pytest.raises(DataError, match=r"1 recording.* same content under two patients.*files 1 and 3;") as caught:
+        scan(folder, scan_settings)
+    assert ID not in str(caught.value)
+
+
+def test_equal_sound_in_another_container_is_the_same_content(folder, scan_settings):
+    import soundfile
+
+    samples, rate_hz = soundfile.read(folder.tone(1, 1), dtype="int16")
+    soundfile.write(folder.path(1, 2, ".flac"), samples, rate_hz)
+    assert scan(folder, scan_settings).recordings["status"].tolist() == ["used", "duplicate"]
+
+
+def test_one_recording_as_sound_and_image_is_refused(folder, scan_settings):
+    folder.tone(1, 1)
+    folder.image(1, 1)
+    folder.tone(1, 2)
+    with pytest.raises(DataError, match=r"1 recording\(s\) are there more than once.*Files 1-2;") as caught:
+        scan(folder, scan_settings)
+    assert ID not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"), [(("ab_1_x", "AB_2_x"), "healthCode"), (("ab_c_x", "ab_C_x"), "recording name")]
+)
+def test_ids_that_differ_only_in_case_are_refused(folder, scan_settings, names, what):
+    for place, name in enumerate(names):
+        folder.tone(1, place).rename(folder.root / f"{name}.wav")
+    with pytest.raises(DataError, match=rf"1 {what}.* file \d and .* file \d"):
+        scan(folder, scan_settings)
+
+
+@pytest.mark.parametrize("files", [[], ["README.md", ".DS_Store"]])
+def test_a_folder_without_recordings_says_what_was_expected(folder, scan_settings, files):
+    for name in files:
+        (folder.root / name).touch()
+    with pytest.raises(DataError, match="no recording and no mel image"):
+        scan(folder, scan_settings)
+
+
+def test_nothing_usable_stops_whatever_the_budget(folder, scan_settings):
+    folder.path(1, 1).touch()
+    with pytest.raises(DataError, match="none of the 1 recordings"):
+        scan(folder, scan_settings.model_copy(update={"max_quarantined": 1.0}))
+
+
+def test_the_tables_do_not_depend_on_workers_or_listing_order(folder, scan_settings, monkeypatch):
+    for record in range(20):
+        folder.tone(record % 3, record)
+    first = scan(folder, scan_settings)
+    second = scan_recordings(folder.root, scan_settings, workers=2)
+    assert second.recordings.equals(first.recordings)
+    item_ids = first.recordings[["healthCode", "record_id", "column_id"]].agg("_".join, axis=1).tolist()
+    assert item_ids == sorted(item_ids)
+
+
+def test_rows_are_sorted_by_item_id_where_one_id_starts_another(folder, scan_settings):
+    for place, patient in enumerate(("a", "a-b", "a.b", "ab")):
+        folder.tone(1, place).rename(folder.root / f"{patient}_1_x.wav")
+    rows = scan(folder, scan_settings).recordings
+    item_ids = (rows["healthCode"] + "_" + rows["record_id"]).tolist()
+    assert item_ids == sorted(item_ids)
+    assert rows["healthCode"].tolist() == ["a-b", "a.b", "a", "ab"]
+
+
+def test_channels_that_cancel_are_warned_about(folder, scan_settings):
+    import soundfile
+
+    wave = 0.3 * np.sin(np.arange(8000) / 5)
+    soundfile.write(folder.path(1, 1), np.stack([wave, -wave], axis=1), 8000)
+    write_wav(folder.path(1, 2), wave.astype(np.float32), 8000)
+    found = scan(folder, scan_settings)
+    assert found.recordings["warnings"].tolist() == ["W_PHASE", ""]
+    assert found.counts["warnings"] == {"W_PHASE": 1}

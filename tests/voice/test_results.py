@@ -1,0 +1,292 @@
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import voice_ensemble
+import voice_evaluate
+from evensong.errors import DataError
+from evensong.learn.estimates import Estimate
+from evensong.learn.predictions import read_run
+from evensong.schemas import Evaluate
+from evensong.voice import comparison, fusion, summaries
+
+ROOT = Path(__file__).parents[2]
+RUNS = Path("artifacts/voice/train")
+SETTINGS = Evaluate(seed=1, n_bootstrap=100, confidence=0.95)
+PATIENT = "00000000-0000-4000-8000-{:012x}"
+
+
+def write_run(name, *, share=0.5, n_patients=24, n_folds=4, folds=None, positive=None, with_val=True, seed=0):
+    """Write a training folder: every third patient positive, 1 to 3 recordings each, folds by rotation."""
+    folder = RUNS / name
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng([seed, round(100 * share)])
+    rows, folds = [], list(folds or range(n_folds))
+    for fold in folds:
+        for patient in range(n_patients):
+            turn = (patient // 3 - fold) % n_folds
+            subset = {0: "test", 1: "val"}.get(turn)
+            if subset is None or (subset == "val" and not with_val):
+                continue
+            label = int(patient % 3 == 0) if positive is None else int(patient in positive)
+            for recording in range(1 + patient % 3):
+                odds = share / (1 - share) * np.exp(1.5 * (label - 0.5) + rng.normal())
+                ids = (PATIENT.format(patient), f"{PATIENT.format(patient)}_{recording}_audio_audio_m4a")
+                rows.append((fold, subset, ids[1], ids[0], 1, label, 1 - odds / (1 + odds), odds / (1 + odds)))
+    columns = ["fold", "subset", "item_id", "group", "is_original", "label", "p0", "p1"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(folder / "predictions.csv", index=False, float_format="%.9g")
+    lines = [
+        f"{fold},3,2,best,9,{((table['fold'] == fold) & (table['subset'] == 'val')).sum()},"
+        f"{((table['fold'] == fold) & (table['subset'] == 'test')).sum()},{1 - share:.6g},{share:.6g}\n"
+        for fold in folds
+    ]
+    header = "fold,epochs,selected_epoch,selected_by,n_train,n_val,n_test,train_share_0,train_share_1\n"
+    (folder / "folds.csv").write_text(header + "".join(lines))
+    lines = [f"{fold},{epoch},0.1,{1 / epoch:.4g},0.5,0.5\n" for fold in folds for epoch in (1, 2, 3)]
+    (folder / "history.csv").write_text("fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n" + "".join(lines))
+    (folder / "classes.json").write_text(json.dumps({"classes": ["0", "1"]}))
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """A folder with params.yaml for sub-databases 2, 5 and 8, to run the stages in."""
+    monkeypatch.chdir(tmp_path)
+    set_params(subdbs=[2, 5, 8])
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory):
+    """Both stages run once over three sub-databases, and what they printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+        patch.chdir(folder)
+        set_params(subdbs=[2, 5, 8])
+        for subdb in (2, 5, 8):
+            write_run(f"subdb{subdb}", share=subdb / 10)
+        run_stages()
+    return folder, said.getvalue()
+
+
+@pytest.fixture
+def said(finished_folder, monkeypatch):
+    """Stand in the finished folder; what the stages printed."""
+    monkeypatch.chdir(finished_folder[0])
+    return finished_folder[1]
+
+
+def set_params(*, subdbs, control_seeds=()):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("n_bootstrap: 2000", "n_bootstrap: 100")
+    text = re.sub(r"  subdbs:\n(  - \d\n)+", f"  subdbs: {subdbs}\n", text)
+    text = text.replace("control_seeds: []", f"control_seeds: {list(control_seeds)}")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+
+
+def run_stages():
+    voice_evaluate.main()
+    voice_ensemble.main()
+
+
+def digests(*folders):
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    return {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def read(path):
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def summary_of(subdb):
+    return read(f"artifacts/voice/summaries/subdb{subdb}/inception_next_atto_cv_summary.json")
+
+
+def assert_nulls_have_reasons(tree):
+    if isinstance(tree, dict):
+        assert "value" not in tree or tree["value"] is not None or tree["reason"]
+        for value in tree.values():
+            assert_nulls_have_reasons(value)
+
+
+def test_stages_write_what_they_declare(said):
+    assert set(digests("metrics", "plots", "artifacts/voice/summaries", "artifacts/voice/ensemble")) == {
+        *(f"artifacts/voice/summaries/subdb{k}/inception_next_atto_cv_summary.json" for k in (2, 5, 8)),
+        "artifacts/voice/ensemble/predictions.csv",
+        "artifacts/voice/ensemble/summary.json",
+        "metrics/voice/ensemble.json",
+        "metrics/voice/subdbs.json",
+        *(f"plots/voice/{name}.csv" for name in ("calibration", "confusion", "pr", "roc", "scores", "training")),
+        "plots/voice/subdbs.png",
+        *(f"plots/ensemble/{name}.csv" for name in ("calibration", "differences", "pr", "roc", "scores")),
+        "plots/ensemble/fusion.png",
+    }
+    metrics = read("metrics/voice/subdbs.json")
+    assert sorted(metrics) == ["subdb2", "subdb5", "subdb8"]
+    auroc = metrics["subdb5"]["patient"]["auroc"]
+    assert auroc["low"] <= auroc["value"] <= auroc["high"]
+    assert auroc == summary_of(5)["patient"]["pooled"]["auroc"]
+    ensemble = read("metrics/voice/ensemble.json")
+    assert (ensemble["n"], ensemble["n_positive"], ensemble["n_members"], ensemble["n_control_members"]) == (
+        24,
+        8,
+        3,
+        0,
+    )
+    assert set(ensemble["minus_best_single"]) == set(fusion.METHODS)
+    assert "minus_control" not in ensemble
+
+
+def test_no_patient_appears_in_git_tracked_results_or_on_the_screen(said):
+    texts = [said.encode()]
+    texts += [Path(path).read_bytes() for path in digests("metrics", "plots", "artifacts/voice/summaries")]
+    for text in texts:
+        assert b"00000000-0000" not in text
+        assert b"audio_audio" not in text
+    assert "00000000-0000" not in Path("artifacts/voice/ensemble/summary.json").read_text()
+
+
+def test_plot_tables_have_no_row_for_a_patient(said):
+    assert len(pd.read_csv("plots/voice/confusion.csv")) == 3 * 4
+    for folder in ("voice", "ensemble"):
+        assert (pd.read_csv(f"plots/{folder}/calibration.csv")["n"] >= 5).all()
+
+
+def test_stages_write_the_same_bytes_whatever_the_order_of_predictions(workspace, finished_folder):
+    shutil.copytree(finished_folder[0] / RUNS, RUNS)
+    for path in RUNS.rglob("predictions.csv"):
+        header, *rows = path.read_text().splitlines()
+        path.write_text("\n".join([header, *rows[::-1]]) + "\n")
+    run_stages()
+    folders = ("metrics", "plots", "artifacts/voice/summaries", "artifacts/voice/ensemble")
+    backward = digests(*folders)
+    os.chdir(finished_folder[0])
+    assert digests(*folders) == backward
+
+
+def test_one_member_one_fold_and_no_validation_work_and_say_so(workspace):
+    set_params(subdbs=[5])
+    write_run("subdb5", folds=[2], with_val=False, n_patients=60)
+    run_stages()
+    (row,) = summary_of(5)["patient"]["per_fold"]
+    assert (row["fold"], row["threshold"], row["threshold_is_from_validation"]) == (2, 0.5, False)
+    assert row["threshold_reason"] == "no validation set"
+    assert summary_of(5)["patient"]["validation"]["auroc"] is None
+    assert summary_of(5)["patient"]["folds"]["auroc"]["sd"] is None
+    ensemble = read("metrics/voice/ensemble.json")
+    assert ensemble["minus_best_single"]["soft_mean"]["auroc"] == {"value": 0, "low": 0, "high": 0}
+
+
+def test_single_class_folds_are_null_with_a_reason_and_counted(workspace):
+    set_params(subdbs=[5])
+    # Folds rotate by patient // 3: fold 0 tests patients 0 to 2 and 12 to 14, so only folds 0 and 1 have positives.
+    write_run("subdb5", positive={0, 3, 12, 15})
+    run_stages()
+    level = summary_of(5)["patient"]
+    assert level["folds"]["auroc"]["n_defined"] == 2
+    assert level["folds"]["auroc"]["n_folds"] == 4
+    assert level["folds"]["accuracy"]["n_defined"] == 4
+    rows = {row["fold"]: row for row in level["per_fold"]}
+    assert rows[2]["auroc"] is None
+    assert rows[2]["reason"] == "one class in the test set"
+    assert rows[1]["threshold_reason"] == "one class in the validation set"
+    assert rows[0]["brier"] != rows[1]["brier"]
+    for score in ("auroc", "brier"):
+        defined = [row[score] for row in rows.values() if row[score] is not None]
+        assert level["folds"][score]["mean"] == pytest.approx(np.mean(defined), abs=1e-6)
+        assert level["folds"][score]["sd"] == pytest.approx(np.std(defined, ddof=1), abs=1e-6)
+
+
+def test_one_class_in_all_is_null_with_a_reason(workspace):
+    set_params(subdbs=[5])
+    write_run("subdb5", positive=set())
+    run_stages()
+    for path in ("metrics/voice/subdbs.json", "metrics/voice/ensemble.json"):
+        assert_nulls_have_reasons(read(path))
+    expected = {"value": None, "low": None, "high": None, "reason": "one class in the truth"}
+    assert read("metrics/voice/subdbs.json")["subdb5"]["patient"]["auroc"] == expected
+    assert read("metrics/voice/ensemble.json")["n_positive"] == 0
+
+
+def test_control_arm_answers_what_diversity_gained(workspace):
+    set_params(subdbs=[2, 5, 8], control_seeds=[11, 12])
+    for subdb in (2, 5, 8):
+        write_run(f"subdb{subdb}", share=subdb / 10)
+    for seed in (11, 12):
+        write_run(f"control{seed}", share=1 / 3, seed=seed)
+    run_stages()
+    ensemble = read("metrics/voice/ensemble.json")
+    assert ensemble["n_control_members"] == 2
+    difference = ensemble["minus_control"]["soft_mean"]["auroc"]
+    expected = ensemble["soft_mean"]["auroc"]["value"] - ensemble["control"]["auroc"]["value"]
+    assert difference["value"] == pytest.approx(expected, abs=2e-6)
+    table = pd.read_csv("plots/ensemble/differences.csv").query("score == 'auroc'")
+    assert {(row.method, row.baseline) for row in table.itertuples()} == {
+        *((method, baseline) for method in fusion.METHODS for baseline in ("best_single", "control")),
+        ("control", "best_single"),
+    }
+
+
+def test_fused_predictions_are_one_row_a_patient_fold_and_subset(said):
+    table = pd.read_csv("artifacts/voice/ensemble/predictions.csv")
+    assert not table.duplicated(["fold", "subset", "group"]).any()
+    assert len(table.query("subset == 'test'")) == 24
+    assert list(table.columns) == ["fold", "subset", "group", "label", *fusion.METHODS, "best_single"]
+
+
+def test_member_that_predicted_other_patients_is_refused_and_nothing_is_published(workspace):
+    for subdb in (2, 5, 8):
+        write_run(f"subdb{subdb}", share=subdb / 10)
+    shutil.rmtree(RUNS / "subdb8")
+    write_run("subdb8", n_patients=21)
+    with pytest.raises(DataError, match="subdb8 lacks") as caught:
+        voice_ensemble.main()
+    assert "00000000" not in str(caught.value)
+    assert not Path("metrics").exists()
+
+
+def test_pooled_score_and_patient_mean_by_hand(workspace):
+    # Two folds, each tested once. Patient means: n1 (0.2 + 0.4) / 2 = 0.3, y1 0.6, n2 0.7, y2 (0.7 + 0.9) / 2 = 0.8.
+    # Pairs (yes, no): 0.6 > 0.3, 0.6 < 0.7, 0.8 > 0.3, 0.8 > 0.7: AUROC 3/4; by fold 1 and 1.
+    # By image: yes 0.6 0.7 0.9, no 0.2 0.4 0.7: 0.6 wins 2 of 3, 0.7 wins 2 and ties 1, 0.9 wins 3: 7.5 / 9.
+    folder = write_run("subdb5")
+    rows = ["0,test,n1_0,n1,1,0,0.8,0.2", "0,test,n1_1,n1,1,0,0.6,0.4", "0,test,y1_0,y1,1,1,0.4,0.6"]
+    rows += ["1,test,n2_0,n2,1,0,0.3,0.7", "1,test,y2_0,y2,1,1,0.3,0.7", "1,test,y2_1,y2,1,1,0.1,0.9"]
+    header = "fold,subset,item_id,group,is_original,label,p0,p1"
+    (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
+    (folder / "folds.csv").write_text("fold,n_train,n_val,n_test,train_share_1\n0,9,0,3,0.5\n1,9,0,3,0.5\n")
+    found = summaries.evaluate_run(read_run(folder), SETTINGS)
+    assert found.pooled["patient"].points["auroc"] == pytest.approx(3 / 4)
+    assert found.pooled["image"].points["auroc"] == pytest.approx(7.5 / 9)
+    tree = summaries.summary_tree(5, found, {"voice.evaluate": SETTINGS})
+    assert tree["patient"]["folds"]["auroc"] == {"mean": 1, "sd": 0, "n_defined": 2, "n_folds": 2}
+    # At 0.5: n1 right, y1 right, n2 wrong, y2 right.
+    assert tree["patient"]["pooled"]["accuracy"]["value"] == 3 / 4
+    assert tree["patient"]["pooled"]["sensitivity"]["value"] == 1
+    assert tree["patient"]["pooled"]["specificity"]["value"] == 1 / 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.1, 0.2, "higher"), (-0.2, -0.1, "lower"), (-0.1, 0.1, "not distinguishable"), (None, None, "undefined")],
+)
+def test_verdict_follows_the_interval(low, high, expected):
+    assert comparison.verdict(Estimate(0.1, low, high)) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("inception_v3", "inception_v3_cv_summary.json"), ("hf-hub:a/b c", "hf-hub_a_b_c_cv_summary.json")],
+)
+def test_summary_name_is_a_file_name(model, expected):
+    assert summaries.summary_name(model) == expected

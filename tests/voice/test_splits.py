@@ -1,0 +1,125 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from evensong.errors import DataError
+from evensong.voice.splits import assign_folds, choose_counts, make_splits, train_file_name, undersample
+
+SUBDBS = [1, 3, 5, 9]
+
+
+def patients(n_positive, n_negative):
+    ids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(n_positive + n_negative)]
+    return {patient: int(number < n_positive) for number, patient in enumerate(ids)}
+
+
+SIZES = st.integers(4, 14).flatmap(lambda low: st.tuples(st.integers(low, 40), st.integers(low, 40), st.just(low)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIZES, st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
+def test_make_splits_keeps_every_promise(sizes, seed, random):
+    n_positive, n_negative, low = sizes
+    labels, n_folds = patients(n_positive, n_negative), min(low, 10)
+    splits = make_splits(labels, SUBDBS, n_folds=n_folds, seed=seed)
+    tested, validated = [], []
+    for fold in range(n_folds):
+        here = splits.common[splits.common["fold_iteration"] == fold]
+        test = set(here.loc[here["subset"] == "test", "healthCode"])
+        val = set(here.loc[here["subset"] == "val", "healthCode"])
+        rest = set(splits.control.loc[splits.control["fold_iteration"] == fold, "healthCode"])
+        assert len(test) + len(val) == len(here)
+        assert test | val | rest == set(labels)
+        assert len(test) + len(val) + len(rest) == len(labels)
+        assert {labels[patient] for patient in test} == {labels[patient] for patient in val} == {0, 1}
+        for k in SUBDBS:
+            train = list(splits.train[k].loc[splits.train[k]["fold_iteration"] == fold, "healthCode"])
+            assert len(set(train)) == len(train)
+            assert set(train) <= rest
+            kept = (sum(labels[patient] for patient in train), sum(1 - labels[patient] for patient in train))
+            assert kept == choose_counts(sum(labels[patient] for patient in rest), sum(1 - labels[p] for p in rest), k)
+        tested.append(test)
+        validated.append(val)
+    assert sorted(patient for test in tested for patient in test) == sorted(labels)
+    assert validated == [tested[(fold + 1) % n_folds] for fold in range(n_folds)]
+    sizes_by_fold = [len(test) for test in tested]
+    positives_by_fold = [sum(labels[patient] for patient in test) for test in tested]
+    assert max(sizes_by_fold) - min(sizes_by_fold) <= 1
+    assert max(positives_by_fold) - min(positives_by_fold) <= 1
+    shuffled = list(labels)
+    random.shuffle(shuffled)
+    again = make_splits({patient: labels[patient] for patient in shuffled}, SUBDBS, n_folds=n_folds, seed=seed)
+    assert again.common.equals(splits.common)
+    assert all(again.train[k].equals(splits.train[k]) for k in SUBDBS)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 9))
+def test_choose_counts_is_the_nearest_share_with_one_class_whole(n_positive, n_negative, k):
+    kept = choose_counts(n_positive, n_negative, k)
+
+    def key(counts):
+        return abs(Fraction(counts[0], sum(counts)) - Fraction(k, 10)), -sum(counts)
+
+    if Fraction(n_positive, n_positive + n_negative) > Fraction(k, 10):
+        others = [(count, n_negative) for count in range(1, n_positive + 1)]
+    else:
+        others = [(n_positive, count) for count in range(1, n_negative + 1)]
+    assert key(kept) == min(map(key, others))
+
+
+@pytest.mark.parametrize(
+    ("n_positive", "n_negative", "k", "kept"),
+    [
+        (16, 48, 1, (5, 48)),  # 5/53 = 9.4 %, 6/54 = 11.1 %
+        (16, 48, 3, (16, 37)),  # 16/53 = 30.2 %
+        (16, 48, 5, (16, 16)),
+        (16, 48, 9, (16, 2)),  # 16/18 = 88.9 %
+        (25, 75, 2, (19, 75)),  # 19/94 = 20.2 %, 18/93 = 19.4 %
+        (10, 90, 1, (10, 90)),
+        (2, 60, 9, (2, 1)),
+        (1, 1, 1, (1, 1)),
+    ],
+)
+def test_choose_counts_worked_by_hand(n_positive, n_negative, k, kept):
+    assert choose_counts(n_positive, n_negative, k) == kept
+
+
+def test_sub_databases_do_not_depend_on_which_others_are_made():
+    labels = patients(12, 30)
+    alone = make_splits(labels, [5], n_folds=6, seed=1).train[5]
+    assert make_splits(labels, [9, 5, 1], n_folds=6, seed=1).train[5].equals(alone)
+
+
+def test_draws_differ_between_seeds_folds_and_sub_databases():
+    labels = patients(5, 60)
+    draws = {
+        tuple(undersample(labels, k, fold=fold, seed=seed))
+        for k, fold, seed in [(5, 0, 1), (5, 1, 1), (5, 0, 2), (4, 0, 1)]
+    }
+    assert len(draws) == 4
+    folds = [assign_folds(labels, n_folds=5, seed=seed) for seed in range(3)]
+    assert folds[0] != folds[1] != folds[2]
+
+
+@given(st.integers(3, 12), st.integers(3, 12), st.integers(3, 20))
+def test_make_splits_says_which_number_of_folds_would_work(n_positive, n_negative, n_folds):
+    smaller = min(n_positive, n_negative)
+    assume(smaller < n_folds)
+    with pytest.raises(DataError, match=f"set voice.splits.n_folds to {smaller} or less"):
+        make_splits(patients(n_positive, n_negative), [1], n_folds=n_folds, seed=1)
+    make_splits(patients(n_positive, n_negative), [1], n_folds=smaller, seed=1)
+
+
+def test_make_splits_refuses_a_class_of_two():
+    with pytest.raises(DataError, match="fewer than three"):
+        make_splits(patients(2, 30), [1], n_folds=3, seed=1)
+
+
+def test_train_file_name_gives_the_shares_of_both_labels():
+    assert [train_file_name(k) for k in (1, 3, 9)] == [
+        "subdb1_train_90_10.csv",
+        "subdb3_train_70_30.csv",
+        "subdb9_train_10_90.csv",
+    ]
