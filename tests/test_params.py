@@ -54,12 +54,12 @@ def test_missing_section_names_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("epochs: 12", "epochs: '12'", r"train\.epochs: .*got '12'"),
-        ("epochs: 12", "epochs: 12.5", r"train\.epochs"),
-        ("epochs: 12", "epochs: true", r"train\.epochs"),
-        ("epochs: 12", "epochs: 0", r"train\.epochs"),
-        ("learning_rate: 0.001", "learning_rate: fast", r"train\.learning_rate: .*got 'fast'"),
-        ("learning_rate: 0.001", "learning_rate: .nan", r"train\.learning_rate"),
+        ("epochs: 20", "epochs: '12'", r"train\.epochs: .*got '12'"),
+        ("epochs: 20", "epochs: 20.5", r"train\.epochs"),
+        ("epochs: 20", "epochs: true", r"train\.epochs"),
+        ("epochs: 20", "epochs: 0", r"train\.epochs"),
+        ("learning_rate: 0.003", "learning_rate: fast", r"train\.learning_rate: .*got 'fast'"),
+        ("learning_rate: 0.003", "learning_rate: .nan", r"train\.learning_rate"),
         ("select: best", "select: bset", r"train\.select: .*'best' or 'last'"),
         ("seed: 42\n\nruntime", "seed: -1\n\nruntime", r"train\.seed"),
         ("seed: 42\n\nruntime", "seed: 4294967296\n\nruntime", r"train\.seed"),

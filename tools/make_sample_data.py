@@ -233,7 +233,7 @@ def draw_patients() -> list[Patient]:
     patients = []
     for idx, label in enumerate(labels):
         rng = generator("patient", idx)
-        severity = rng.normal(1.15 if label else 0.0, 0.5)
+        severity = rng.normal(1.6 if label else 0.0, 0.55)
         pitch_hz = float(np.exp(rng.normal(np.log(155), 0.28)))
         patients.append(Patient(reserved_id("patient", idx), label, pitch_hz, rng.normal(1, 0.06), severity))
     return patients
@@ -249,8 +249,8 @@ def vowel(patient: Patient, take: int) -> Array:
     f0 = patient.pitch_hz * (1 + 0.006 * np.exp(0.8 * severity) * wander + 0.010 * np.exp(0.9 * severity) * tremor)
     source = tone(f0, rate_hz, tuple((k + 1) ** -1.1 for k in range(int(6_500 // patient.pitch_hz))))
     shimmer = np.interp(t, np.linspace(0, t[-1], 300), rng.standard_normal(300))
-    source *= 1 + 0.05 * np.exp(0.8 * severity) * shimmer + 0.06 * np.exp(0.9 * severity) * tremor
-    source = source / source.std() + 0.10 * np.exp(0.8 * severity) * noise(rng, n, rate_hz, -0.1)
+    source *= 1 + 0.05 * np.exp(0.8 * severity) * shimmer + 0.10 * np.exp(1.0 * severity) * tremor
+    source = source / source.std() + 0.08 * np.exp(1.1 * severity) * noise(rng, n, rate_hz, -0.1)
     spectrum = np.fft.rfft(source)
     frequency = np.fft.rfftfreq(n, 1 / rate_hz)
     response = np.full_like(frequency, 0.02)

@@ -91,10 +91,11 @@ def test_finished_folds_are_not_trained_again(tmp_path: Path, monkeypatch: pytes
     assert _bytes_of(tmp_path / "first") == _bytes_of(tmp_path / "second")
 
 
-def test_state_of_other_settings_is_not_used(tmp_path: Path) -> None:
+def test_state_of_other_settings_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENSONG_STATE_DIR", str(tmp_path / "elsewhere"))
     one = run_folds(training(tmp_path, train=train_settings(epochs=1)), tmp_path / "one", 1)
     other = run_folds(training(tmp_path, train=train_settings(epochs=1, seed=43)), tmp_path / "other", 1)
-    assert one.folder != other.folder
+    assert sorted((tmp_path / "elsewhere").iterdir()) == sorted([one.folder, other.folder])
     assert (tmp_path / "one/predictions.csv").read_bytes() != (tmp_path / "other/predictions.csv").read_bytes()
 
 

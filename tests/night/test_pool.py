@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from evensong.audio.files import read_wav
 from evensong.audio.mel import log_mel
@@ -76,6 +77,14 @@ def test_build_pool_loud_clip_is_scaled_and_never_clipped(night, tmp_path, param
     assert (pool["peak_scale"] <= 1).all()
 
 
+def test_build_pool_resampling_over_full_scale_is_scaled(night, tmp_path):
+    square = np.where(np.arange(6000) // 20 % 2, 0.999, -0.999)
+    soundfile.write(night / "asio flammeus/square_take0.wav", square, 11025, subtype="PCM_16")
+    pool = build(tmp_path / "pool").set_index("file_path")
+    assert 0.5 < pool.loc["asio_flammeus/square_take0_original.wav", "peak_scale"] < 1
+    assert 0.9 < np.abs(read_wav(tmp_path / "pool/asio_flammeus/square_take0_original.wav")[0]).max() < 1
+
+
 def test_build_pool_original_changed_since_the_scan_is_an_error(night, tmp_path, clip):
     settings, clips, plan, _ = prepared()
     clip(night / "asio flammeus/call0_take0.wav", 999)
@@ -123,7 +132,8 @@ def mels(folder, pool, pool_folder, workers=1):
     write_mels(pool, pool_folder=pool_folder, folder=folder, settings=settings, workers=workers)
 
 
-def test_write_mels_row_is_the_file_of_its_mel_row(night, tmp_path):
+def test_write_mels_row_is_the_file_of_its_mel_row(night, tmp_path, params):
+    params(night__augment__target_samples=40)  # more rows than one task writes
     pool = build(tmp_path / "pool")
     mels(tmp_path / "mels", pool, tmp_path / "pool")
     settings = load_section("night.mels", NightMels)
@@ -131,7 +141,7 @@ def test_write_mels_row_is_the_file_of_its_mel_row(night, tmp_path):
         array = np.load(tmp_path / f"mels/{slug}.npy", mmap_mode="r")
         assert array.dtype == np.float32
         assert array.flags.c_contiguous
-        assert array.shape == (12, 16, 1 + 4000 // settings.hop_length)
+        assert array.shape == (40, 16, 1 + 4000 // settings.hop_length)
         for row in rows.itertuples():
             wave, rate_hz = read_wav(tmp_path / "pool" / row.file_path)
             np.testing.assert_array_equal(array[row.mel_row], log_mel(wave, rate_hz, settings))

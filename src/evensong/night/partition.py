@@ -82,17 +82,31 @@ class _Climber:
         self.order = np.array([keyed_hash(seed, start, key) for key in problem.keys], np.uint64)
         _, self.kinds = np.unique(np.hstack([problem.files, problem.originals]), axis=0, return_inverse=True)
         self.parts = np.full(len(problem.keys), -1, np.int64)
-        self._fill()
-
-    def _fill(self) -> None:
-        """Greedy start: the largest group first, each to the part where the total cost is least after it."""
         shape = (self.n_parts, self.presence.shape[1])
         self.sums = [np.zeros(shape), np.zeros(shape)]
         self.members = np.zeros(shape, np.int64)
+        if start % 2:
+            self._fill_evenly(problem.files)
+        else:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Greedy start: the largest group first, each to the part where the total cost is least after it."""
         for group in np.lexsort((self.order, -self.layers[0].sum(axis=1))):
             add = [self._change(layer, group) for layer in (0, 1)]
             part = np.lexsort((np.round(add[1], 9), np.round(add[0], 9)))[0]
             self._put(group, int(part))
+
+    def _fill_evenly(self, files: np.ndarray) -> None:
+        """Greedy start as scikit-learn's: the most one-sided group first, each to where the parts differ least."""
+        for group in np.lexsort((self.order, -files.std(axis=1))):
+            spread = np.empty(self.n_parts)
+            for part in range(self.n_parts):
+                sums = self.sums[0].copy()
+                sums[part] += self.layers[0][group]
+                spread[part] = (sums / self.shares).std(axis=0).mean()
+            fullness = self.sums[0].sum(axis=1) / self.shares[:, 0]
+            self._put(group, int(np.lexsort((np.round(fullness, 9), np.round(spread, 9)))[0]))
 
     def _change(self, layer: int, group: int) -> np.ndarray:
         """(n_parts,) change of the cost when a group not yet placed goes to each part."""

@@ -102,12 +102,7 @@ def make_images(
         IntegrityError: a recording is not the one that was scanned.
     """
     image_folder.mkdir(parents=True)
-    sources = [
-        _Source(root / path, image_folder / f"{'_'.join(ids)}.{settings.format}", kind, sha256)
-        for path, kind, sha256, *ids in used[
-            ["path", "kind", "sha256", "healthCode", "record_id", "column_id"]
-        ].itertuples(index=False)
-    ]
+    sources = _sources(used, root, image_folder, settings.format)
     starts = range(0, len(sources), _RECORDINGS_A_TASK)
     tasks = [_Task(tuple(sources[start : start + _RECORDINGS_A_TASK]), settings) for start in starts]
     if "audio" in set(used["kind"]):
@@ -121,6 +116,14 @@ def make_images(
             made.append(image)
     packed.flush()
     return _counts(made, settings)
+
+
+def _sources(used: pd.DataFrame, root: Path, image_folder: Path, suffix: str) -> list[_Source]:
+    columns = ["path", "kind", "sha256", "healthCode", "record_id", "column_id"]
+    return [
+        _Source(root / path, image_folder / f"{'_'.join(ids)}.{suffix}", kind, sha256)
+        for path, kind, sha256, *ids in used[columns].itertuples(index=False)
+    ]
 
 
 def _warm_up(settings: VoiceMels) -> None:
