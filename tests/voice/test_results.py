@@ -16,11 +16,13 @@ import voice_evaluate
 from evensong.errors import DataError
 from evensong.learn.estimates import Estimate
 from evensong.learn.predictions import read_run
-from evensong.schemas import Evaluate
+from evensong.params import load_section
+from evensong.schemas import Evaluate, TrackTrain
 from evensong.voice import comparison, fusion, summaries
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path("artifacts/voice/train")
+MODEL = load_section("voice.train", TrackTrain, ROOT / "params.yaml").model
 SETTINGS = Evaluate(seed=1, n_bootstrap=100, confidence=0.95)
 PATIENT = "00000000-0000-4000-8000-{:012x}"
 
@@ -109,7 +111,7 @@ def read(path):
 
 
 def summary_of(subdb):
-    return read(f"artifacts/voice/summaries/subdb{subdb}/inception_next_atto_cv_summary.json")
+    return read(f"artifacts/voice/summaries/subdb{subdb}/{MODEL}_cv_summary.json")
 
 
 def assert_nulls_have_reasons(tree):
@@ -121,7 +123,7 @@ def assert_nulls_have_reasons(tree):
 
 def test_stages_write_what_they_declare(said):
     assert set(digests("metrics", "plots", "artifacts/voice/summaries", "artifacts/voice/ensemble")) == {
-        *(f"artifacts/voice/summaries/subdb{k}/inception_next_atto_cv_summary.json" for k in (2, 5, 8)),
+        *(f"artifacts/voice/summaries/subdb{k}/{MODEL}_cv_summary.json" for k in (2, 5, 8)),
         "artifacts/voice/ensemble/predictions.csv",
         "artifacts/voice/ensemble/summary.json",
         "metrics/voice/ensemble.json",

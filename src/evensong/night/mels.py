@@ -49,7 +49,7 @@ def write_mels(pool: pd.DataFrame, *, pool_folder: Path, folder: Path, settings:
         raise DataError(f"night.mels.fmax_hz {settings.fmax_hz:g} is above half of the pool's {sample_rate_hz} Hz")
     n_frames = frames_of(settings, sample_rate_hz)
     folder.mkdir(parents=True)
-    log_mel(np.zeros(sample_rate_hz, np.float32), sample_rate_hz, settings)  # compiled once, before the workers start
+    log_mel(np.zeros(sample_rate_hz, np.float32), sample_rate_hz, settings)  # built once, before the workers start
     tasks: list[_Task] = []
     for class_slug, files in pool.groupby("class_slug", sort=True):
         files = files.sort_values("mel_row")
