@@ -81,10 +81,11 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
 
     Raises:
         DataError: the fold table leaks or lacks something.
-        ParamsError: unknown model or fold, or a device that is not there.
+        ParamsError: unknown model or fold, a device that is not there, or a git repository without a commit.
         IntegrityError: arrays or pretrained weights are not what they should be.
         ResourceError: a loss was not finite, memory ran out, or a worker died.
     """
+    runlog.check_repository()
     store = ArrayStore(training.arrays)
     check_fold_table(training.table, len(training.classes), store.shape[0])
     numbers = choose_folds(training.table, training.track.folds)

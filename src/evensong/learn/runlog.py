@@ -4,8 +4,29 @@ import os
 from pathlib import Path
 
 from dvclive.live import Live
+from scmrepo.exceptions import SCMError
+from scmrepo.git import Git
 
+from evensong.errors import ParamsError
 from evensong.learn.fit import Epoch
+
+
+def check_repository() -> None:
+    """Refuse a git repository without a commit before the training instead of after it: DVCLive cannot start there.
+
+    Raises:
+        ParamsError: there is no commit yet.
+    """
+    try:
+        repository = Git(search_parent_directories=True)
+    except SCMError:
+        return  # no repository at all is fine
+    try:
+        repository.get_rev()
+    except SCMError as error:
+        raise ParamsError("this git repository has no commit yet; git add -A && git commit, then run again") from error
+    finally:
+        repository.close()  # type: ignore[no-untyped-call]
 
 
 def write_run(folder: Path, history: list[Epoch], selected_epoch: int) -> None:
