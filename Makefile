@@ -4,15 +4,21 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
 
+# the stamp names the folder it was made in: a moved checkout is set up again
+READY := .venv/.ready
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+.PHONY: $(READY)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help env data repro night voice test lint lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-env: .venv/.ready ## build .venv from requirements.lock
+env: $(READY) ## build .venv from requirements.lock
 
-.venv/.ready: requirements.lock tools/set_up.sh
+$(READY): requirements.lock tools/set_up.sh
 	@sh tools/set_up.sh
 
 data: env ## get the sample data out of the store inside the repository, unless data/ is there

@@ -10,6 +10,7 @@ from evensong.night.balance import count_classes, describe_balance
 from evensong.night.folds import assign_parts, fold_table
 from evensong.night.index import build_index, index_tables, logical_sha256
 from evensong.night.leakage import audit_leakage, refuse_leakage
+from evensong.night.names import counted
 from evensong.night.shortcuts import audit_shortcuts
 from evensong.night.tables import read_clips, read_pool
 from evensong.params import load_section
@@ -46,7 +47,7 @@ def main() -> None:
         build_index(staged[INDEX], tables)
         write_json(staged[METRICS], {"index": report})
         write_csv(staged[PLOT], counts)
-    print(f"{len(samples)} files indexed, {report['folds']} fold(s), {len(split.parts)} sources")
+    print(f"{len(samples)} files indexed, {report['folds']} fold(s), {counted(len(split.parts), 'source')}")
 
 
 if __name__ == "__main__":

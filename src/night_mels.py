@@ -4,7 +4,7 @@ from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
-from evensong.night.mels import write_mels
+from evensong.night.mels import unused_sound, write_mels
 from evensong.night.tables import read_pool
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
@@ -22,6 +22,8 @@ def main() -> None:
     with publishing("night_mels", [MELS]) as staged:
         write_mels(pool, pool_folder=POOL, folder=staged[MELS], settings=settings, workers=n_workers())
     print(f"{len(pool)} log-mel spectrograms")
+    if note := unused_sound(pool, settings):
+        print(note)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
+from evensong.night.names import counted
 from evensong.night.scan import STATS_FORMAT, scan_folder
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
@@ -25,9 +26,11 @@ def main() -> None:
         write_csv(staged[SCAN] / "quarantine.csv", scan.quarantine)
         write_json(staged[METRICS], {"scan": scan.counts})
     print(f"{scan.counts['used']} clips of {scan.counts['classes']} classes, {scan.counts['quarantined']} quarantined")
+    if scan.counts["ignored"]:
+        print(f"{scan.counts['ignored']} ignored, with the reasons in {SCAN / 'quarantine.csv'}")
     if scan.counts["sources_in_several_classes"]:
         shared = scan.counts["sources_in_several_classes"]
-        print(f"{shared} sources have clips in several classes; each will go to one split as a whole")
+        print(f"{counted(shared, 'source')} with clips in several classes; each will go to one split as a whole")
 
 
 if __name__ == "__main__":

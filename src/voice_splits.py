@@ -13,7 +13,7 @@ from evensong.voice.given_splits import read_given_splits
 from evensong.voice.names import refuse_case_twins
 from evensong.voice.scan_tables import locate_patients, read_text_table, used_recordings
 from evensong.voice.split_files import write_splits
-from evensong.voice.splits import make_splits
+from evensong.voice.splits import make_splits, uneven_tests
 
 COHORT = Path("data/voice/cohort")
 SCAN = Path("artifacts/voice/scan/recordings.csv")
@@ -36,9 +36,12 @@ def main() -> None:
         else:
             recorded = set(used_recordings(recordings)["healthCode"])
             labels = {patient: label for patient, label in demographics.labelled.items() if patient in recorded}
-            splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed)
+            n_diagnosed = len(demographics.labelled)
+            splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed, n_diagnosed=n_diagnosed)
         write_splits(staged[FOLDER], splits, demographics.labels)
     print(f"{'given' if given else 'made'}: {settings.n_folds} folds for {len(subdbs)} sub-databases")
+    if uneven := uneven_tests(splits):
+        print(uneven)
 
 
 if __name__ == "__main__":

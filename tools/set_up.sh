@@ -12,7 +12,12 @@ command -v "$python" >/dev/null || fail "there is no $python; install Python 3.1
     fail "$python has no venv; install it first (on Debian: apt-get install python3-venv)"
 command -v git >/dev/null || fail "there is no git, which DVC needs; install it first (on Debian: apt-get install git)"
 
-if [ ! -e .venv/.ready ]; then
+# scripts in .venv hold its absolute path, so a moved checkout needs a new one
+if [ -e .venv/.ready ] && [ "$(cat .venv/.ready)" != "$(pwd)" ]; then
+    rm -rf .venv
+fi
+
+if [ ! -d .venv ]; then
     free_kb=$(df -Pk . | awk 'NR == 2 {print $4}')
     [ "$free_kb" -ge "$NEEDED_KB" ] ||
         fail "the environment needs about $((NEEDED_KB / 1000000)) GB on this disk and $((free_kb / 1000)) MB are free"
@@ -22,6 +27,7 @@ fi
 .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail ".venv holds $(.venv/bin/python --version); delete .venv and run make again"
 if [ ! -x .venv/bin/uv ]; then
+    .venv/bin/python -m pip --version >/dev/null 2>&1 || fail ".venv has no pip; delete .venv and run make again"
     # uv's own entry in the lock, hashes included
     awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' requirements.lock >.venv/uv.txt
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
@@ -31,4 +37,4 @@ fi
 # DVC's default site cache is a folder that every user of the machine may write to
 mkdir -p -m 700 .dvc/tmp/site-cache
 .venv/bin/dvc config --local core.site_cache_dir "$(pwd)/.dvc/tmp/site-cache"
-touch .venv/.ready
+pwd >.venv/.ready

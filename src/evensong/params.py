@@ -96,7 +96,8 @@ def _value_at(name: str, path: Path) -> Any:
 
 def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails) -> str:
     """One line for one problem: the dotted key, what is wrong, the nearest valid key."""
-    loc = [str(part) for part in detail["loc"]]
+    # pydantic also names the branches of a union, as in literal['auto']: those are no keys
+    loc = [str(part) for part in detail["loc"] if str(part).replace("_", "").isalnum()]
     key = ".".join([*filter(None, [section]), *loc]) or "(top level)"
     if detail["type"] == "extra_forbidden":
         return f"{key}: unknown key{_nearest(loc[-1], _keys_at(schema, loc[:-1]))}"

@@ -1,6 +1,5 @@
 """The schema of every section of params.yaml. No values live here: params.yaml is the only place for them."""
 
-import os
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +12,15 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Decibel = Annotated[float, Field(ge=-200, le=200, allow_inf_nan=False)]
 Transform = Literal["time_stretch", "noise", "volume", "combined", "pitch_shift"]
+# Values so close to neutral (centre, half width) that a copy would be its original once more: never drawn.
+NEUTRAL = {"stretch_rate": (1.0, 0.03), "gain_db": (0.0, 1.0), "pitch_semitones": (0.0, 0.25)}
+_INTERVALS: dict[Transform, tuple[str, ...]] = {
+    "time_stretch": ("stretch_rate",),
+    "noise": (),
+    "volume": ("gain_db",),
+    "combined": ("stretch_rate", "gain_db"),
+    "pitch_shift": ("pitch_semitones",),
+}
 SubDb = Annotated[int, Field(ge=1, le=9)]
 Fold = Annotated[int, Field(ge=0)]
 
@@ -72,6 +80,12 @@ class AudioLimits(Section):
     max_clipped_share: Share
     max_quarantined: Share  # share of the listed files; above it the stage stops
 
+    @model_validator(mode="after")
+    def _lengths(self) -> Self:
+        if self.min_seconds >= self.max_seconds:
+            raise ValueError(f"min_seconds {self.min_seconds:g} is not below max_seconds {self.max_seconds:g}")
+        return self
+
 
 class NightScan(AudioLimits):
     """night.scan: which files are clips, and which clips share a source."""
@@ -103,7 +117,20 @@ class NightAugment(Section):
         self.noise_snr_db.within(-20, 40, "signal-to-noise ratio in dB; above it nobody hears the noise")
         self.gain_db.within(-60, 24, "gain in dB")
         self.pitch_semitones.within(-12, 12, "semitones")
+        for name in sorted({name for transform in self.transforms for name in _INTERVALS[transform]}):
+            if not self.audible(name):
+                centre, half = NEUTRAL[name]
+                raise ValueError(
+                    f"{name} leaves clips as they are; widen it beyond {centre - half:g} to {centre + half:g}"
+                )
         return self
+
+    def audible(self, name: str) -> list[tuple[float, float]]:
+        """An interval, such as gain_db, without its neutral middle: what its values are drawn from."""
+        interval: Range = getattr(self, name)
+        centre, half = NEUTRAL[name]
+        sides = ((interval.min, min(interval.max, centre - half)), (max(interval.min, centre + half), interval.max))
+        return [(low, high) for low, high in sides if low <= high]
 
 
 class NightIndex(Section):
@@ -179,6 +206,11 @@ class TrackTrain(Section):
         return folds
 
 
+def _folds_exist(track: TrackTrain, n_folds: int) -> None:
+    if track.folds != "all" and max(track.folds) >= n_folds:
+        raise ValueError(f"train.folds names fold {max(track.folds)}; folds are 0 to {n_folds - 1}")
+
+
 class Evaluate(Section):
     """Bootstrap intervals."""
 
@@ -248,15 +280,7 @@ class Train(Section):
 class Runtime(Section):
     """runtime: how many processes; no result depends on it."""
 
-    workers: Literal["auto"] | Annotated[int, Field(ge=1)]
-
-    @field_validator("workers")
-    @classmethod
-    def _bounded(cls, workers: int | str) -> int | str:
-        most = 4 * (os.cpu_count() or 1)
-        if isinstance(workers, int) and workers > most:
-            raise ValueError(f"more than four processes a core ({most})")
-        return workers
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)]
 
 
 class Night(Section):
@@ -276,6 +300,12 @@ class Night(Section):
             raise ValueError(f"mels.fmax_hz {self.mels.fmax_hz} is above half of augment.sample_rate_hz {rate_hz}")
         return self
 
+    @model_validator(mode="after")
+    def _folds(self) -> Self:
+        if self.index.fold_pattern is None:
+            _folds_exist(self.train, self.index.n_folds)
+        return self
+
 
 class Voice(Section):
     """Every voice section, and the axes of its matrix stages."""
@@ -287,6 +317,11 @@ class Voice(Section):
     splits: VoiceSplits
     train: TrackTrain
     evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _folds(self) -> Self:
+        _folds_exist(self.train, self.splits.n_folds)
+        return self
 
 
 class Params(Section):

@@ -14,11 +14,11 @@ import pytest
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from evensong.audio.augment import MAX_PEAK, TRANSFORMS, apply, draw, limit_peak
 from evensong.audio.mel import log_mel
-from evensong.errors import ParamsError
-from evensong.schemas import NightAugment, NightMels
+from evensong.schemas import AudioLimits, NightAugment, NightMels
 
 RATE_HZ = 22_050
 ENABLED = ("time_stretch", "noise", "volume", "combined")
@@ -83,9 +83,16 @@ def test_draw_is_pinned():
         ("pitch_shift", {"pitch_semitones": {"min": 0.0, "max": 0.0}}),
     ],
 )
-def test_draw_refuses_ranges_that_change_nothing(transform: str, change: dict[str, object]):
-    with pytest.raises(ParamsError, match="leaves clips as they are"):
-        draw("key", transform, augmenting(**change))
+def test_settings_refuse_ranges_that_change_nothing_where_they_are_used(transform: str, change: dict[str, object]):
+    with pytest.raises(ValidationError, match="leaves clips as they are; widen it beyond"):
+        augmenting(transforms=["noise", transform], **change)
+    augmenting(transforms=["noise"], **change)
+
+
+def test_audio_limits_need_a_least_length_below_the_most(limits: AudioLimits):
+    for least in (600.0, 601.0):
+        with pytest.raises(ValidationError, match="is not below max_seconds 600"):
+            AudioLimits.model_validate(limits.model_dump() | {"min_seconds": least})
 
 
 # --- applying ----------------------------------------------------------------------------------------------------

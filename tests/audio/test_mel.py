@@ -1,9 +1,11 @@
 import hashlib
 import os
+import re
 import subprocess
 import sys
 
 import librosa
+import librosa.filters
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +70,11 @@ def test_log_mel_equals_librosa_for_any_settings(n_fft, hop_share, n_mels, n_sam
         clip_seconds=0.5,
     )
     wave = np.random.default_rng(n_fft).normal(0, 0.1, n_samples).astype(np.float32)
+    bank = librosa.filters.mel(sr=rate_hz, n_fft=n_fft, n_mels=n_mels, fmin=0.0, fmax=900.0)
+    if not bank.any(axis=1).all():
+        with pytest.raises(DataError, match="hold no weight"):
+            log_mel(wave, rate_hz, wanted)
+        return
     mel_db = log_mel(wave, rate_hz, wanted)
     assert mel_db.shape == (n_mels, frames_of(wanted, rate_hz))
     np.testing.assert_allclose(mel_db, by_librosa(wave, rate_hz, wanted), atol=1e-4)
@@ -169,3 +176,26 @@ def test_log_mel_bytes_do_not_depend_on_threads_or_processor(variables: dict[str
     )
     assert result.stdout.split() == seen
     assert len(seen[0]) == hashlib.sha256().digest_size * 2
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "changes"),
+    [
+        (2_000, {"n_fft": 256, "hop_length": 64, "n_mels": 48, "fmin_hz": 20.0, "fmax_hz": 1_000.0}),
+        (22_050, {"n_fft": 1_024, "n_mels": 64}),
+        (16_000, {"n_fft": 1_024, "n_mels": 64, "fmax_hz": 8_000.0}),
+    ],
+)
+def test_usual_settings_have_no_empty_band(rate_hz: int, changes: dict[str, float]):
+    MelTransform(mels(**changes), rate_hz)
+
+
+def test_an_empty_band_is_refused_with_the_largest_number_of_bands_that_works():
+    with pytest.raises(DataError, match=r"set n_mels to (\d+) or raise n_fft") as caught:
+        MelTransform(mels(n_fft=512, n_mels=300), RATE_HZ)
+    largest = int(re.search(r"n_mels to (\d+)", str(caught.value))[1])
+    MelTransform(mels(n_fft=512, n_mels=largest), RATE_HZ)
+    with pytest.raises(DataError, match="raise n_fft"):
+        MelTransform(mels(n_fft=512, n_mels=largest + 1), RATE_HZ)
+    with pytest.raises(DataError, match=r"hold no weight.*; raise n_fft"):
+        MelTransform(mels(n_fft=16, hop_length=8, n_mels=8, fmax_hz=900.0), RATE_HZ)

@@ -151,6 +151,12 @@ def test_read_image_of_one_grey_is_silent(write: Write):  # F11
     assert reason_of(write("x.png", file_bytes(Image.new("L", (9, 9), 7), "PNG"))) == "Q_SILENT"
 
 
+@pytest.mark.parametrize("size", [(7, 40), (40, 7), (1, 1)])
+def test_read_image_under_eight_pixels_a_side_is_too_small(size: tuple[int, int], write: Write):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
+    assert reason_of(write("x.png", file_bytes(noise, "PNG"))) == "Q_TOO_SMALL"
+
+
 def test_read_image_links_fifos_and_empty_files_are_refused(picture: np.ndarray, write: Write, tmp_path: Path):
     write("real.jpg", encode_image(picture, drawn()))
     (tmp_path / "link.jpg").symlink_to("real.jpg")

@@ -107,7 +107,7 @@ def test_assign_parts_one_preset_fold_is_refused():
 
 def test_assign_parts_source_in_two_preset_folds_is_refused():
     pool = esc_pool().assign(source_id=lambda rows: rows["source_id"].str.replace(r"\d+", "", regex=True))
-    with pytest.raises(DataError, match="2 sources have clips in two preset folds"):
+    with pytest.raises(DataError, match="2 sources with clips in two preset folds"):
         assign_parts(pool, settings(fold_pattern=r"^(\d)-"))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evensong.night.names import name_fault, nfc, printable, slug, unique_slugs
+from evensong.night.names import counted, name_fault, nfc, printable, slug, unique_slugs
 
 
 @given(st.text(max_size=300))
@@ -74,3 +74,7 @@ def test_name_fault_accepts_what_people_type(name):
 
 def test_nfc_composes():
     assert nfc("e\u0301") == "é"
+
+
+def test_counted_one_and_several():
+    assert (counted(1, "source"), counted(2, "source"), counted(0, "source")) == ("1 source", "2 sources", "0 sources")

@@ -8,7 +8,7 @@ import soundfile
 from evensong.audio.files import read_wav
 from evensong.audio.mel import log_mel
 from evensong.errors import DataError, IntegrityError, ResourceError
-from evensong.night.mels import write_mels
+from evensong.night.mels import unused_sound, write_mels
 from evensong.night.plan import plan_pool
 from evensong.night.pool import build_pool, check_folder, check_space, describe_pool
 from evensong.night.scan import scan_folder
@@ -182,3 +182,29 @@ def test_write_mels_rows_that_do_not_count_up_are_an_error(night, tmp_path):
     pool.loc[0, "mel_row"] = 99
     with pytest.raises(IntegrityError, match="are not 0 to 11"):
         mels(tmp_path / "mels", pool, tmp_path / "pool")
+
+
+def test_unused_sound_counts_what_no_spectrogram_shows(night, tmp_path, params):
+    pool = build(tmp_path / "pool")
+    assert unused_sound(pool.assign(n_samples=4000), load_section("night.mels", NightMels)) is None
+    longer = pool.assign(n_samples=[12000] * 12 + [4000] * 12)
+    note = "12 of 24 pool files are longer than night.mels.clip_seconds (0.5 s); 50.0% of the sound is not used"
+    assert unused_sound(longer, load_section("night.mels", NightMels)) == note
+
+
+def test_write_mels_original_silent_at_first_is_named(night, tmp_path, params):
+    late = np.zeros(8000)
+    late[6000:] = 0.3 * np.sin(np.arange(2000))
+    soundfile.write(night / "asio flammeus/late_take0.wav", late, 8000, subtype="PCM_16")
+    pool = build(tmp_path / "pool")
+    with pytest.raises(DataError, match=r"1 recording with .* first 0.5 s \(asio flammeus/late_take0.wav\): cut"):
+        mels(tmp_path / "mels", pool, tmp_path / "pool")
+    params(night__mels__clip_seconds=1.0)
+    mels(tmp_path / "longer", pool, tmp_path / "pool")
+
+
+def test_build_pool_clip_above_half_of_the_pool_rate_is_named(night, tmp_path):
+    bat = 0.3 * np.sin(2 * np.pi * 20_000 * np.arange(24_000) / 48_000)
+    soundfile.write(night / "asio flammeus/bat_take0.wav", bat, 48_000, subtype="PCM_16")
+    with pytest.raises(DataError, match=r"bat_take0.wav: nothing of it lies below 4000 Hz; raise night.augment.sample"):
+        build(tmp_path / "pool")

@@ -249,3 +249,18 @@ def test_scan_sorts_by_composed_path(night):
     paths = scan(night).clips["path"].tolist()
     assert paths == sorted(paths, key=lambda path: unicodedata.normalize("NFC", path).encode())
     assert all(not Path(path).is_absolute() for path in paths)
+
+
+@pytest.mark.parametrize("suffix", ["aac", "WMA", "amr", "3gp", "mp4", "m4b", "caf", "w64", "au", "wv", "ape", "mka"])
+def test_scan_sound_in_a_format_that_is_not_read_is_quarantined(night, suffix):
+    (night / f"asio flammeus/x.{suffix}").write_bytes(b"sound")
+    found = scan(night)
+    assert outcome_of(found, f"asio flammeus/x.{suffix}") == ("quarantined", "Q_FORMAT")
+    with pytest.raises(DataError, match="1 of 16 audio files cannot be used"):
+        scan(night, max_quarantined=0.05)
+
+
+def test_scan_groups_table_in_another_case_is_refused(night):
+    (night / "Groups.CSV").write_text("path,source_id\n")
+    with pytest.raises(DataError, match=r"Groups.CSV: the table of sources must be named groups.csv"):
+        scan(night)

@@ -46,6 +46,7 @@ def test_read_groups_with_bom_crlf_and_other_columns(tmp_path):
     ("text", "message"),
     [
         ("path,source\nowl/a.wav,s\n", "no column source_id"),
+        ("path;source_id\nowl/a.wav;s\n", "the separator must be a comma"),
         ("", "no column path and no column source_id"),
         ("path,source_id\nowl/a.wav,\n", "line 2: path and source_id must both"),
         ("path,source_id\nowl/a.wav\n", "line 2: path and source_id must both"),

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from evensong.errors import DataError
 from evensong.night.partition import part_counts, relative_gap
 from evensong.night.split import group_table, least_gap, preset_split, split_groups
-from evensong.night.subset_sum import SCALE, Sizes, Targets, split_exactly
+from evensong.night.subset_sum import MAX_STATES, SCALE, Budget, Sizes, Targets, split_exactly
 
 SPLITS = ("train", "val", "test")
 RATIOS = (0.8, 0.1, 0.1)
@@ -93,7 +93,7 @@ def test_split_exactly_is_lexicographically_best_in_files_then_originals(groups,
     files = 2 * originals + np.minimum([extra for _, extra in groups], originals)
     scaled = np.rint(np.array(shares) * SCALE).astype(np.int64)
     targets = Targets(scaled * files.sum(), scaled * originals.sum())
-    parts = split_exactly(Sizes(files, originals), targets, key="k")
+    parts = split_exactly(Sizes(files, originals), targets, key="k", budget=Budget())
 
     def gaps(assignment):
         return tuple(
@@ -110,7 +110,10 @@ def test_split_exactly_gives_up_on_too_many_states():
     originals = rng.integers(1, 50, 3000)
     sizes = Sizes(originals * 2 + rng.integers(0, 50, 3000), originals)
     shares = np.full(3, SCALE // 3)
-    assert split_exactly(sizes, Targets(shares * sizes.files.sum(), shares * originals.sum()), key="k") is None
+    assert (
+        split_exactly(sizes, Targets(shares * sizes.files.sum(), shares * originals.sum()), key="k", budget=Budget())
+        is None
+    )
 
 
 @given(sizes=sizes_of_groups, seed=st.integers(0, 9), order=st.randoms(use_true_random=False))
@@ -226,14 +229,14 @@ def test_split_groups_spanning_groups_stay_whole_and_every_class_is_everywhere()
 @pytest.mark.parametrize("n_sources", [1, 2])
 def test_split_groups_class_with_too_few_sources_is_named(n_sources):
     pool = pool_of(private([4] * n_sources) + private([1] * 9, "crow"))
-    with pytest.raises(DataError, match=f"class owl: {n_sources} sources; 3 parts .* add clips of other sources"):
+    with pytest.raises(DataError, match=f"class owl: {n_sources} sources?; 3 parts .* add clips of other sources"):
         split_groups(pool, RATIOS, part_names=SPLITS, seed=42)
 
 
 def test_split_groups_impossible_joint_assignment_names_the_class():
     # owl is in sites 0 to 2, crow in the same three sites, wren in site 0 and nowhere else but 1 and 2 together.
     originals = [("owl", "x"), ("owl", "y"), ("owl", "z"), ("crow", "x"), ("crow", "y"), ("wren", "x")]
-    with pytest.raises(DataError, match="class crow: 2 sources; class wren: 1 sources"):
+    with pytest.raises(DataError, match="class crow: 2 sources; class wren: 1 source;"):
         split_groups(pool_of(originals), RATIOS, part_names=SPLITS, seed=42)
 
 
@@ -244,6 +247,33 @@ def test_split_groups_folds_test_every_group_once(sizes, k, seed):
     split = split_groups(pool, np.full(k, 1 / k), part_names=[str(n) for n in range(k)], seed=seed)
     assert sorted(Counter(split.parts.values())) == list(range(k))
     assert set(split.parts) == set(pool["source_id"])
+
+
+@pytest.mark.parametrize("n_sources", [100, 350])
+def test_split_groups_350_clips_in_10_folds_are_even_for_little_work(n_sources, monkeypatch):
+    budgets = []
+
+    class Counted(Budget):
+        def __init__(self):
+            super().__init__()
+            budgets.append(self)
+
+    monkeypatch.setattr("evensong.night.split.Budget", Counted)
+    originals = [("owl", f"site{n % n_sources if n % 3 else n % 7}") for n in range(350 - n_sources)]
+    pool = pool_of(originals + [("owl", f"site{n}") for n in range(n_sources)])
+    extra = pool.sample(150, random_state=1).assign(is_augmented=1)
+    split = split_groups(pd.concat([pool, extra]), np.full(10, 0.1), part_names=list("0123456789"), seed=1)
+    assert split.quality["gap_files"].item() == 0
+    assert len(budgets) == 1
+    assert MAX_STATES - budgets[0].left < 400_000
+
+
+def test_split_groups_without_any_budget_still_fills_every_fold(monkeypatch):
+    monkeypatch.setattr("evensong.night.split.Budget", lambda: Budget(0))
+    pool = pool_of(private([1, 2, 3, 5, 7, 11, 13] * 4))
+    for shares in (RATIOS, np.full(8, 1 / 8)):
+        split = split_groups(pool, shares, part_names=[str(n) for n in range(len(shares))], seed=1)
+        assert counts_of(pool, split, len(shares)).min() > 0
 
 
 def test_least_gap_values_worked_by_hand():

@@ -105,3 +105,12 @@ def test_index_stage_names_the_class_that_cannot_be_split(night, params):
     with pytest.raises(DataError, match="class asio flammeus: 3 sources; 4 parts"):
         night_index.main()
     assert not INDEX.exists()
+
+
+def test_scan_and_mels_stages_say_what_is_not_used(night, params, capsys):
+    params(night__mels__clip_seconds=0.25)
+    (night / "asio flammeus/notes.txt").write_text("x")
+    run()
+    printed = capsys.readouterr().out
+    assert "1 ignored, with the reasons in artifacts/night/scan/quarantine.csv" in printed
+    assert "24 of 24 pool files are longer than night.mels.clip_seconds (0.25 s)" in printed

@@ -63,3 +63,19 @@ def test_user_data_never_reaches_the_store(clone: Path) -> None:
     assert pushed.returncode != 0
     assert "no remote specified" in pushed.stderr
     assert contents(clone / ".dvc" / "sample-store") == before
+
+
+def test_an_interrupted_pull_never_costs_a_user_their_recordings(clone: Path) -> None:
+    shutil.copytree(ROOT / "tools", clone / "tools", ignore=shutil.ignore_patterns("__pycache__"))
+    (clone / ".dvc" / "tmp").mkdir()
+    (clone / ".dvc" / "tmp" / "pulling-sample").touch()
+    own = clone / "data" / "night" / "owl" / "private.wav"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"my own recording")
+    environment = {"PATH": f"{DVC.parent}:{os.environ['PATH']}"}
+    refused = run(
+        clone, "env", *(f"{name}={value}" for name, value in environment.items()), "sh", "tools/get_sample.sh"
+    )
+    assert refused.returncode != 0
+    assert "Is data/ yours?" in refused.stderr
+    assert own.read_bytes() == b"my own recording"

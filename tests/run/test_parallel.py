@@ -52,5 +52,7 @@ def test_workers_follow_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text("runtime:\n  workers: 3\n", encoding="utf-8")
     assert n_workers() == 3
+    Path("params.yaml").write_text("runtime:\n  workers: 1000\n", encoding="utf-8")
+    assert n_workers() == 4 * len(os.sched_getaffinity(0))
     Path("params.yaml").write_text("runtime:\n  workers: auto\n", encoding="utf-8")
     assert n_workers() == len(os.sched_getaffinity(0))

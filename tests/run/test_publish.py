@@ -1,5 +1,6 @@
 """All outputs or none, one writer at a time."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,17 @@ def test_json_is_sorted_and_refuses_nan() -> None:
     assert Path("a.json").read_bytes() == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
     with pytest.raises(ValueError, match="nan"):
         write_json(Path("a.json"), {"a": float("nan")})
+
+
+def test_artifacts_on_another_disk_are_published_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == Path().stat().st_dev:
+        pytest.skip("there is no second disk here")
+    with tempfile.TemporaryDirectory(dir=other) as mounted:
+        monkeypatch.setattr("evensong.run.publish.STAGING_ROOT", Path(mounted))
+        with publishing("stage", ["artifacts/a", "metrics/b.json"]) as staged:
+            staged["artifacts/a"].mkdir()
+            (staged["artifacts/a"] / "x.txt").write_text("x")
+            staged["metrics/b.json"].write_text("{}")
+    assert Path("artifacts/a/x.txt").read_text() == "x"
+    assert sorted(path.name for path in Path("metrics").iterdir()) == ["b.json"]

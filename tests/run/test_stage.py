@@ -12,11 +12,10 @@ import pytest
 SRC = Path(__file__).parents[2] / "src"
 
 
-def run_script(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
-    script = tmp_path / "stage.py"
-    script.write_text(
-        f"from evensong.run.stage import run_stage\nimport os, errno\nfrom evensong.errors import *\n{body}"
-    )
+def run_script(tmp_path: Path, body: str, name: str = "stage.py") -> subprocess.CompletedProcess[str]:
+    script = tmp_path / name
+    header = "import errno, os\nfrom evensong.errors import *\nfrom evensong.run.stage import run_stage\n"
+    script.write_text(header + body)
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
     return subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
 
@@ -78,3 +77,18 @@ def test_stage_dies_with_its_parent(tmp_path: Path) -> None:
     first = alive.read_text()
     time.sleep(0.5)
     assert alive.read_text() == first
+
+
+@pytest.mark.parametrize(("script", "is_told"), [("voice_x.py", False), ("night_x.py", True)])
+def test_bug_in_a_voice_stage_quotes_no_data(tmp_path: Path, script: str, is_told: bool) -> None:
+    done = run_script(tmp_path, "def main(): {}['patient-17']\nrun_stage(main)", script)
+    assert done.returncode == 70
+    assert "KeyError" in done.stderr
+    assert ("KeyError: 'patient-17'" in done.stderr) == is_told
+    assert ("patient-17" in done.stderr.replace("{}['patient-17']", "")) == is_told  # less the line of code itself
+
+
+def test_os_error_names_the_folder_and_not_the_file(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "def main(): open('data/voice/patient-17_1_a.wav')\nrun_stage(main)")
+    assert done.returncode == 5
+    assert done.stderr == "ERROR: No such file or directory in data/voice\n"

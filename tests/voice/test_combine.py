@@ -128,6 +128,15 @@ def test_a_fold_that_lost_its_patients_stops_without_an_id(labels):
         run(splits, make_cohort(one_class, labels))
 
 
+@pytest.mark.parametrize("subset", ["test", "val"])
+def test_one_class_in_all_test_or_validation_rows_is_refused(labels, subset):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    is_lost = (splits.common["subset"] == subset) & (splits.common["healthCode"].map(labels) == 1)
+    given = Splits(splits.common[~is_lost], splits.train, splits.control, splits.file_names)
+    with pytest.raises(DataError, match=f"only one class is left in {subset}, over all folds.*Complete the cohort"):
+        run(given, make_cohort(dict.fromkeys(labels, 1), labels))
+
+
 def test_images_of_another_scan_are_refused(labels):
     cohort = make_cohort(dict.fromkeys(labels, 1), labels)
     splits = make_splits(labels, [5], n_folds=3, seed=1)
@@ -163,10 +172,22 @@ def test_summaries_hold_counts_and_hide_few_patients(labels):
         "not_in_split": 0,
     }
     assert found["recordings"]["in_tables"] == found["recordings"]["listed"] == 40
-    assert found["train"]["subdb5"]["positive_share_mean"] == 0.5
-    assert found["train"]["subdb5"]["patients_mean"] == 4  # 2 positives and 2 others in each fold
+    assert found["recordings"]["unlabelled"] == 0
+    assert set(found["train"]["subdb5"].values()) == {"<5"}  # 2 positives and 2 others in each fold
     counts = count_table(members)
     assert list(counts.columns) == ["subdb", "fold", "subset", "patients", "positives", "recordings"]
     cells = counts[counts["subdb"] == "subdb5"].set_index(["fold", "subset"]).drop(columns="subdb")
     assert tuple(cells.loc[(0, "train")]) == ("<5", "<5", "<5")
     assert tuple(cells.loc[(0, "test")]) == (7, "<5", 14)
+
+
+def test_means_are_told_only_where_every_cell_they_average_is_told():
+    labels = {f"p{number:02d}": int(number < 18) for number in range(60)}
+    surveyed = labels | {"blank": None}
+    cohort = make_cohort(dict.fromkeys(surveyed, 2), surveyed)
+    members, dropped = run(make_splits(labels, [1, 5], n_folds=3, seed=1), cohort)
+    found = summarise_tables(members, dropped, cohort)
+    assert found["train"]["subdb5"] == {"patients_mean": 12, "recordings_mean": 24, "positive_share_mean": 0.5}
+    subdb1 = found["train"]["subdb1"]  # 14 others and 2 positives, whom the share would tell
+    assert subdb1 == {"patients_mean": 16, "recordings_mean": 32, "positive_share_mean": "<5"}
+    assert found["recordings"]["unlabelled"] == "<5"  # two recordings of one patient

@@ -21,7 +21,7 @@ def write(tmp_path, content):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8),
+    st.lists(st.tuples(CELLS, CELLS, CELLS).filter(lambda row: "".join(row).strip()), min_size=1, max_size=8),
     st.permutations([*COLUMNS, "other"]),
     st.booleans(),
     st.sampled_from(["\n", "\r\n"]),
@@ -54,6 +54,11 @@ def test_read_table_reads_rows_of_equal_length_or_refuses(tmp_path, raw):
 def test_read_table_counts_lines_over_quoted_line_breaks_and_empty_lines(tmp_path, line_end):
     text = line_end.join(["healthCode,x", 'a,"1', '2"', "", "b,3", ""])
     assert read_table(write(tmp_path, text), COLUMNS).lines == [2, 5]
+
+
+def test_read_table_skips_rows_of_blank_cells_like_empty_lines(tmp_path):
+    table = read_table(write(tmp_path, "healthCode,x\na,1\n,\n , \nb,2\n,,,\n"), COLUMNS)
+    assert (table.lines, table.values["healthCode"]) == ([2, 5], ["a", "b"])
 
 
 @pytest.mark.parametrize(

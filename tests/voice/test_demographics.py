@@ -6,7 +6,8 @@ from evensong.errors import DataError
 from evensong.voice.demographics import read_demographics
 
 CANARY = "00000000-0000-4000-8000-00000000cafe"
-NO, YES = ("False", "FALSE", "false", "0", "no", "F", " n "), ("True", "TRUE", "true", "1", "Yes", "t", "Y")
+NO = ("False", "FALSE", "false", "0", "0.0", "no", "F", " n ")
+YES = ("True", "TRUE", "true", "1", "1.0", "Yes", "t", "Y")
 
 
 def survey(tmp_path, *rows, header="healthCode,professional-diagnosis"):
@@ -48,7 +49,7 @@ def test_read_demographics_collapses_equal_rows_and_blanks_beside_a_diagnosis(tm
         ([f"{CANARY},True", "b,False", f"{CANARY},False"], r"line 2: the patient of lines 2, 4 has both"),  # E20
         ([f"{CANARY},maybe"], "line 2: professional-diagnosis is none of"),  # E16
         ([f"{CANARY},nan"], "line 2: professional-diagnosis is none of"),  # E17
-        ([f"{CANARY},0.0"], "line 2: professional-diagnosis is none of"),
+        ([f"{CANARY},NA"], "line 2: .*leave the cell blank where there is no diagnosis"),
         ([f"a,{CANARY}"], "line 2: professional-diagnosis is none of"),
         ([f"a_{CANARY},True"], "line 2: the healthCode holds an underscore"),  # E15
         ([",True"], "line 2: the healthCode is empty"),

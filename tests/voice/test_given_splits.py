@@ -37,6 +37,12 @@ def test_no_csv_file_means_no_given_splits(tmp_path):
     assert read(tmp_path) is None
 
 
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "splits").write_text("x")
+    with pytest.raises(DataError, match="splits: not a folder"):
+        read(tmp_path / "splits")
+
+
 def test_given_splits_are_used_as_they_are(folder):
     splits = read(folder).splits
     assert splits.file_names == {3: "subdb3_train_70_30.csv"}

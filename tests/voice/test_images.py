@@ -1,3 +1,6 @@
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,6 +53,30 @@ def test_the_array_holds_the_pixels_of_the_published_images(folder, make):
     assert (counts["images"], counts["rendered"], counts["copied"]) == (3, 2, 1)
 
 
+def test_the_array_has_the_bytes_that_numpy_saves(folder, make):
+    for record in range(20):
+        folder.image(1, record)
+    path = make()[0] / "mels.npy"
+    saved = io.BytesIO()
+    np.save(saved, np.load(path))
+    assert path.read_bytes() == saved.getvalue()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_a_system_error(folder, scan_settings, mel_settings, tmp_path):
+    folder.image(1, 1)
+    used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    with pytest.raises(OSError, match="No space left"):
+        make_images(
+            used,
+            mel_settings,
+            root=folder.root,
+            image_folder=tmp_path / "melSpec",
+            array_path=Path("/dev/full"),
+            workers=1,
+        )
+
+
 def test_the_image_is_the_recording_s_mel_image_within_the_jpeg_s_error(folder, make, mel_settings):
     wave, _ = read_wav(folder.tone(1, 1))
     out, counts, _ = make()
@@ -95,7 +122,7 @@ def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, 
     used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
     for change in (lambda: folder.tone(1, 1, level=0.2), path.unlink):
         change()
-        with pytest.raises(IntegrityError, match=r"since the scan|any more") as caught:
+        with pytest.raises(IntegrityError, match=r"(since the scan|any more).*run `dvc repro` again") as caught:
             make_images(
                 used,
                 mel_settings,

@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from evensong.audio.files import write_wav
 from evensong.errors import DataError
@@ -51,6 +52,15 @@ def test_an_unusable_file_is_quarantined_with_its_reason(folder, scan_settings):
     counts = found.counts
     assert counts["listed"] == counts["used"] + counts["duplicate"] + counts["quarantined"] + counts["ignored"] == 13
     assert counts["quarantined_by_reason"]["Q_TRUNCATED"] == 2
+
+
+def test_a_ready_made_image_of_one_grey_is_quarantined(folder, scan_settings):  # F11
+    folder.image(1, 1)
+    black = folder.image(1, 2, suffix=".png")
+    Image.new("L", (12, 16)).save(black)
+    found = scan(folder, scan_settings)
+    assert found.quarantine["reason"].tolist() == ["Q_SILENT"]
+    assert len(found.recordings) == 1
 
 
 def test_over_the_budget_everything_is_told_by_number(folder, scan_settings):

@@ -278,6 +278,34 @@ def test_pooled_score_and_patient_mean_by_hand(workspace):
     assert tree["patient"]["pooled"]["specificity"]["value"] == 1 / 2
 
 
+def test_patients_tested_in_two_folds_are_counted_once(workspace):
+    set_params(subdbs=[5])
+    path = write_run("subdb5") / "predictions.csv"
+    table = pd.read_csv(path)
+    again = table[(table["fold"] == 0) & (table["subset"] == "test")].assign(fold=1)
+    pd.concat([table, again]).to_csv(path, index=False, float_format="%.9g")
+    folds = pd.read_csv(path.with_name("folds.csv"))
+    folds.loc[folds["fold"] == 1, "n_test"] += len(again)
+    folds.to_csv(path.with_name("folds.csv"), index=False)
+    run_stages()
+    for found in (
+        read("metrics/voice/ensemble.json"),
+        read("artifacts/voice/ensemble/summary.json"),
+        summary_of(5)["patient"],
+    ):
+        assert (found["n"], found["n_positive"]) == (24, 8)
+    assert (summary_of(5)["image"]["n"], summary_of(5)["image"]["n_positive"]) == (48, 8)
+    assert pd.read_csv("plots/voice/scores.csv").groupby("level")["n"].first().to_dict() == {"image": 48, "patient": 24}
+
+
+def test_curves_of_few_patients_are_left_out(workspace):
+    set_params(subdbs=[5])
+    write_run("subdb5", positive={0, 3, 6, 9})
+    run_stages()
+    for name in ("voice/roc", "voice/pr", "ensemble/roc", "ensemble/pr"):
+        assert pd.read_csv(f"plots/{name}.csv").empty
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(0.1, 0.2, "higher"), (-0.2, -0.1, "lower"), (-0.1, 0.1, "not distinguishable"), (None, None, "undefined")],

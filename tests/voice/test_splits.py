@@ -1,11 +1,13 @@
+from dataclasses import replace
 from fractions import Fraction
 
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evensong.errors import DataError
-from evensong.voice.splits import assign_folds, choose_counts, make_splits, train_file_name, undersample
+from evensong.voice.splits import assign_folds, choose_counts, make_splits, train_file_name, undersample, uneven_tests
 
 SUBDBS = [1, 3, 5, 9]
 
@@ -112,9 +114,21 @@ def test_make_splits_says_which_number_of_folds_would_work(n_positive, n_negativ
     make_splits(patients(n_positive, n_negative), [1], n_folds=smaller, seed=1)
 
 
-def test_make_splits_refuses_a_class_of_two():
-    with pytest.raises(DataError, match="fewer than three"):
-        make_splits(patients(2, 30), [1], n_folds=3, seed=1)
+def test_make_splits_refuses_a_class_of_two_and_asks_for_the_ids_only_where_few_have_a_recording():
+    with pytest.raises(DataError, match=r"fewer than three.*the same people"):
+        make_splits(patients(2, 30), [1], n_folds=3, seed=1, n_diagnosed=65)
+    with pytest.raises(DataError, match=r"fewer than three.*nearly all of one class") as caught:
+        make_splits(patients(2, 30), [1], n_folds=3, seed=1, n_diagnosed=40)
+    assert "people" not in str(caught.value)
+
+
+def test_uneven_tests_says_who_is_tested_twice_or_never():
+    splits = make_splits(patients(9, 9), [5], n_folds=3, seed=1)
+    assert uneven_tests(splits) == ""
+    tested = splits.common[splits.common["subset"] == "test"]
+    once = tested[tested["fold_iteration"] == 0]
+    common = pd.concat([once, once.assign(fold_iteration=1)])
+    assert uneven_tests(replace(splits, common=common)) == "6 patients are tested in several folds, 12 in none"
 
 
 def test_train_file_name_gives_the_shares_of_both_labels():

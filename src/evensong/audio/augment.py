@@ -9,14 +9,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from evensong.errors import ParamsError
-from evensong.schemas import NightAugment, Range, Transform
+from evensong.schemas import NEUTRAL, NightAugment, Transform
 
 TRANSFORMS: tuple[str, ...] = get_args(Transform)
 MAX_PEAK = 0.999
 
-# Values so close to neutral that a copy would be its original once more are never drawn.
-_NEUTRAL = {"rate": (1.0, 0.03), "gain_db": (0.0, 1.0), "semitones": (0.0, 0.25)}
+_INTERVALS = {"rate": "stretch_rate", "gain_db": "gain_db", "semitones": "pitch_semitones"}  # by drawn value
 
 Parameters = Mapping[str, float | int | str]
 
@@ -26,15 +24,11 @@ def draw(key: str, transform: str, settings: NightAugment) -> dict[str, float | 
 
     Args:
         key: names the copy, such as seed, samples' digest and copy number.
-        transform: one of TRANSFORMS.
+        transform: one of the settings' transforms.
 
     Returns:
         JSON-able values for `apply`.
-
-    Raises:
-        ParamsError: the settings' interval holds neutral values only.
     """
-    intervals = {"rate": settings.stretch_rate, "gain_db": settings.gain_db, "semitones": settings.pitch_semitones}
     names = {
         "time_stretch": ("rate",),
         "noise": ("snr_db", "noise_seed"),
@@ -50,21 +44,8 @@ def draw(key: str, transform: str, settings: NightAugment) -> dict[str, float | 
         elif name == "snr_db":
             drawn[name] = _uniform(bits, [(settings.noise_snr_db.min, settings.noise_snr_db.max)])
         else:
-            drawn[name] = _uniform(bits, _parts(name, intervals[name]))
+            drawn[name] = _uniform(bits, settings.audible(_INTERVALS[name]))
     return drawn
-
-
-def _parts(name: str, interval: Range) -> list[tuple[float, float]]:
-    """The interval without its neutral middle."""
-    centre, half = _NEUTRAL[name]
-    sides = ((interval.min, min(interval.max, centre - half)), (max(interval.min, centre + half), interval.max))
-    parts = [(low, high) for low, high in sides if low <= high]
-    if not parts:
-        raise ParamsError(
-            f"night.augment: {name} from {interval.min:g} to {interval.max:g} leaves clips as they are; "
-            f"widen it beyond {centre - half:g} to {centre + half:g}"
-        )
-    return parts
 
 
 def _uniform(bits: int, parts: list[tuple[float, float]]) -> float:
@@ -123,7 +104,7 @@ def _peak_scale(wave: np.ndarray) -> float:
 
 def _audible_scale(scale: float, gain_db: float) -> float:
     """A clip already at full scale cannot become louder: it becomes quieter by as much instead of staying as it is."""
-    centre, half = _NEUTRAL["gain_db"]
+    centre, half = NEUTRAL["gain_db"]
     if gain_db > centre and gain_db + 20 * np.log10(scale) < centre + half:
         return float(np.float32(10 ** (-2 * gain_db / 20)))
     return scale

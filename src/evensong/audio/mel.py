@@ -1,6 +1,7 @@
 """Mono waves in, mel power and log-mel arrays out; the only place that knows the filter bank and the log base."""
 
 import functools
+import warnings
 
 import numpy as np
 import scipy.fft
@@ -10,6 +11,7 @@ import scipy.sparse
 from evensong.errors import DataError
 from evensong.schemas import MelSettings, NightMels
 
+_FEWEST_MELS = 8  # that the settings allow
 _AMIN = 1e-10  # librosa's floor of the power, -100 dB
 _LN2 = 0.6931471805599453
 _BLOCK = 64  # frames at a time: what fits the cache costs a third of the whole clip at once
@@ -134,12 +136,32 @@ def decibels(power: np.ndarray) -> np.ndarray:
 
 
 def _mel_bank(settings: MelSettings, sample_rate_hz: int) -> scipy.sparse.csr_array:
-    """The filter bank, (n_mels, 1 + n_fft // 2) float64; a band narrower than the distance of two bins is empty."""
-    import librosa.filters  # slow to import
-
+    """The filter bank, (n_mels, 1 + n_fft // 2) float64; every band has weight."""
     if settings.fmax_hz > sample_rate_hz / 2:
         raise DataError(f"fmax_hz {settings.fmax_hz:g} is above half of the clips' {sample_rate_hz} Hz")
-    matrix = librosa.filters.mel(
-        sr=sample_rate_hz, n_fft=settings.n_fft, n_mels=settings.n_mels, fmin=settings.fmin_hz, fmax=settings.fmax_hz
-    )
+    matrix = _mel_weights(settings, sample_rate_hz, settings.n_mels)
+    if not _is_full(matrix):
+        smaller = range(settings.n_mels - 1, _FEWEST_MELS - 1, -1)
+        largest = next((n for n in smaller if _is_full(_mel_weights(settings, sample_rate_hz, n))), None)
+        raise DataError(
+            f"{int((~matrix.any(axis=1)).sum())} of {settings.n_mels} mel bands hold no weight: with n_fft "
+            f"{settings.n_fft} at {sample_rate_hz} Hz they are narrower than the distance of two frequency bins; "
+            f"{f'set n_mels to {largest} or ' if largest else ''}raise n_fft"
+        )
     return scipy.sparse.csr_array(matrix.astype(np.float64))
+
+
+def _mel_weights(settings: MelSettings, sample_rate_hz: int, n_mels: int) -> np.ndarray:
+    """The filter bank as librosa makes it, (n_mels, 1 + n_fft // 2) float32, without its warning of empty bands."""
+    import librosa.filters  # slow to import
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Empty filters")
+        matrix: np.ndarray = librosa.filters.mel(
+            sr=sample_rate_hz, n_fft=settings.n_fft, n_mels=n_mels, fmin=settings.fmin_hz, fmax=settings.fmax_hz
+        )
+    return matrix
+
+
+def _is_full(matrix: np.ndarray) -> bool:
+    return bool(matrix.any(axis=1).all())

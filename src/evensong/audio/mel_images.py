@@ -17,6 +17,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 _TINY = 1e-30  # power; far under any min_db, keeps the logarithm defined
 _MAX_PIXELS = 4_000_000
+_MIN_SIDE = 8  # pixels; as the settings ask of rendered images
 _ORIENTATION = 0x0112  # EXIF tag
 _MODES = ("L", "RGB", "RGBA")
 
@@ -87,7 +88,7 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises:
         InputFault: Q_LINK, Q_NOT_REGULAR, Q_UNREADABLE, Q_EMPTY, Q_FORMAT, Q_TRUNCATED, Q_CORRUPT, Q_TOO_LARGE,
-            Q_MODE, Q_EXIF or Q_SILENT (one grey everywhere); no message holds the name.
+            Q_TOO_SMALL, Q_MODE, Q_EXIF or Q_SILENT (one grey everywhere); no message holds the name.
     """
     pixels = np.asarray(_read_grey(path))
     if pixels.min() == pixels.max():
@@ -143,6 +144,8 @@ def _load(file: BinaryIO) -> Image.Image:
 def _check_header(image: Image.Image) -> None:
     if image.width * image.height > _MAX_PIXELS:
         raise InputFault("Q_TOO_LARGE", f"{image.width} x {image.height} pixels, more than {_MAX_PIXELS}")
+    if min(image.size) < _MIN_SIDE:
+        raise InputFault("Q_TOO_SMALL", f"{image.width} x {image.height} pixels, fewer than {_MIN_SIDE} a side")
     if image.mode not in _MODES:
         raise InputFault("Q_MODE", f"colour mode {image.mode}; grey and RGB are read")
     if image.getexif().get(_ORIENTATION, 1) != 1:

@@ -44,15 +44,19 @@ def pr_points(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
     return found[1:] / found[-1], found[1:] / chosen[1:]
 
 
-def roc_table(rankings: Mapping[str, Ranking]) -> pd.DataFrame:
-    """ROC curves as rows curve, point, fpr, tpr; a curve with one class in its truth is left out."""
-    curves = {name: roc_points(*ranking) for name, ranking in rankings.items() if _has_both(ranking[0])}
+def roc_table(rankings: Mapping[str, Ranking], min_class: int = 1) -> pd.DataFrame:
+    """ROC curves as rows curve, point, fpr, tpr; a curve with one class in its truth is left out.
+
+    Args:
+        min_class: curves with fewer items of the rarer class are left out too.
+    """
+    curves = {name: roc_points(*ranking) for name, ranking in rankings.items() if _rarer(ranking[0]) >= min_class}
     return _curve_table(curves, "fpr", "tpr")
 
 
-def pr_table(rankings: Mapping[str, Ranking]) -> pd.DataFrame:
+def pr_table(rankings: Mapping[str, Ranking], min_class: int = 1) -> pd.DataFrame:
     """Precision-recall curves as rows curve, point, recall, precision; as `roc_table`."""
-    curves = {name: pr_points(*ranking) for name, ranking in rankings.items() if _has_both(ranking[0])}
+    curves = {name: pr_points(*ranking) for name, ranking in rankings.items() if _rarer(ranking[0]) >= min_class}
     return _curve_table(curves, "recall", "precision")
 
 
@@ -117,8 +121,9 @@ def _ranked_counts(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
     return np.concatenate([[0.0], found]), np.concatenate([[0.0], ends + 1.0])
 
 
-def _has_both(positive: Bools) -> bool:
-    return bool(positive.any() and not positive.all())
+def _rarer(positive: Bools) -> int:
+    """Items of the class that has fewer."""
+    return int(min(positive.sum(), (~positive).sum()))
 
 
 def _is_corner(x: Floats, y: Floats) -> Bools:

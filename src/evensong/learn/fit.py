@@ -124,7 +124,7 @@ def _memory_errors(fold: Fold) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error):
             half = max(1, fold.track.batch_size // 2)
-            raise ResourceError(f"fold {fold.number}: out of memory; try train.batch_size {half}") from error
+            raise ResourceError(f"fold {fold.number}: out of memory; try a batch_size of {half}") from error
         raise
 
 
@@ -220,7 +220,7 @@ class Trainer:
         stacked: Floats = np.concatenate(probs) if probs else np.empty((0, self.fold.n_classes))
         if not np.isfinite(stacked).all():
             raise ResourceError(
-                f"fold {self.fold.number}: the model gives values that are not finite; lower learning_rate"
+                f"fold {self.fold.number}: the model gives values that are not finite; lower train.learning_rate"
             )
         return stacked
 

@@ -15,6 +15,7 @@ from evensong.learn.timm_import import import_timm
 from evensong.schemas import Pretrained
 
 # These end in an unpadded 3x3 window: below 75 px nothing is left of the image, so it is enlarged to 75.
+_WHERE = "model in night.train or voice.train"  # the engine does not know its track
 _SMALLEST_PX = {"inception_v3": 75, "inception_v4": 75, "inception_resnet_v2": 75}
 
 
@@ -37,7 +38,7 @@ def check_model_name(name: str) -> None:
     known = timm.list_models()
     near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=3, cutoff=0.6)
     hint = f"; did you mean {', '.join(near)}?" if near else "; `timm.list_models()` names them all"
-    raise ParamsError(f"train.model: timm has no model {name!r}{hint}")
+    raise ParamsError(f"{_WHERE}: timm has no model {name!r}{hint}")
 
 
 def input_size(name: str, height: int, width: int) -> InputSize:
@@ -62,11 +63,11 @@ def build_model(name: str, n_classes: int, size: InputSize) -> nn.Module:
             logits = model.eval()(torch.zeros(1, 1, *size))
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ParamsError(
-            f"train.model: {name} cannot be trained on 1 x {size.height} x {size.width} inputs "
+            f"{_WHERE}: {name} cannot be trained on 1 x {size.height} x {size.width} inputs "
             f"({_first_line(error)}); take larger mels or another model"
         ) from error
     if logits.shape != (1, n_classes):
-        raise ParamsError(f"train.model: {name} gives {tuple(logits.shape)} for one item, not {n_classes} logits")
+        raise ParamsError(f"{_WHERE}: {name} gives {tuple(logits.shape)} for one item, not {n_classes} logits")
     return model
 
 

@@ -128,7 +128,9 @@ def choose_folds(table: pd.DataFrame, folds: Literal["all"] | Sequence[int]) -> 
         return known
     unknown = sorted(set(folds) - set(known))
     if unknown:
-        raise ParamsError(f"train.folds: {unknown} are not in the table, which has {known[0]} to {known[-1]}")
+        raise ParamsError(
+            f"folds in night.train or voice.train: {unknown} are not in the table, which has {known[0]} to {known[-1]}"
+        )
     return sorted(folds)
 
 

@@ -13,6 +13,10 @@ from evensong.night.names import name_fault, nfc, printable
 
 GROUPS_FILE = "groups.csv"
 _OS_JUNK = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "icon\r", "$recycle.bin"})
+# Sound by name, but nothing here reads it: such a file is refused aloud instead of passed over.
+_UNREAD_SUFFIXES = frozenset(
+    [".3gp", ".aac", ".amr", ".ape", ".au", ".caf", ".m4b", ".mka", ".mkv", ".mp4", ".w64", ".webm", ".wma", ".wv"]
+)
 _LAYOUT = "put one folder of recordings a class into it, such as {root}/asio_flammeus/*.wav"
 
 
@@ -52,13 +56,16 @@ def list_entries(root: Path, *, recursive: bool) -> tuple[list[str], list[Entry]
         Class names (composed form, sorted) and entries, sorted by path.
 
     Raises:
-        DataError: no folder, no class, a class folder that cannot be used, or a nested folder while not recursive.
+        DataError: no folder, no class, a class folder that cannot be used, a nested folder while not recursive, or a
+            groups table whose name is not in lower case.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; {_LAYOUT.format(root=root)}")
     entries: list[Entry] = []
     folders: dict[str, str] = {}
     for item in _sorted_items(root):
+        if item.name != GROUPS_FILE and item.name.casefold() == GROUPS_FILE:
+            raise DataError(f"{root}/{item.name}: the table of sources must be named {GROUPS_FILE}; rename it")
         rule = _ignored_rule(item.name) or ("groups table" if item.name == GROUPS_FILE else None)
         if rule is not None:
             entries.append(Entry(item.name, "", "ignored", rule))
@@ -119,8 +126,9 @@ def _class_entries(folder: Path, prefix: str, class_name: str, *, recursive: boo
 
 
 def _file_entry(item: "os.DirEntry[str]", path: str, class_name: str) -> Entry:
-    """Rules in the order: not audio by name, unusable name, link, not a regular file."""
-    is_audio = Path(item.name).suffix.lower() in AUDIO_SUFFIXES
+    """Rules in the order: not audio by name, unusable name, link, not a regular file, not a format that is read."""
+    suffix = Path(item.name).suffix.lower()
+    is_audio = suffix in AUDIO_SUFFIXES | _UNREAD_SUFFIXES
     if item.is_symlink() and (is_audio or item.is_dir(follow_symlinks=True)):
         return Entry(path, class_name, "quarantined", "Q_LINK", "links are not followed; put the file itself", True)
     if not is_audio:
@@ -130,4 +138,6 @@ def _file_entry(item: "os.DirEntry[str]", path: str, class_name: str) -> Entry:
         return Entry(path, class_name, "quarantined", "Q_NAME", fault, True)
     if not stat.S_ISREG(item.stat(follow_symlinks=False).st_mode):
         return Entry(path, class_name, "quarantined", "Q_NOT_REGULAR", "not a regular file", True)
+    if suffix not in AUDIO_SUFFIXES:
+        return Entry(path, class_name, "quarantined", "Q_FORMAT", f"{suffix} is not read; convert it to WAV", True)
     return Entry(path, class_name, "candidate", is_audio=True)

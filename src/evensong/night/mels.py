@@ -8,14 +8,16 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 
 from evensong.audio.files import read_wav
-from evensong.audio.mel import frames_of, log_mel
+from evensong.audio.mel import frames_of, log_mel, samples_of
 from evensong.errors import DataError, IntegrityError
+from evensong.night.names import counted
 from evensong.run.parallel import map_tasks
 from evensong.run.text import write_json
 from evensong.schemas import NightMels
 
 SETTINGS_FILE = "settings.json"
 _ROWS_A_TASK = 32
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def write_mels(pool: pd.DataFrame, *, pool_folder: Path, folder: Path, settings:
         workers: processes; no byte depends on it.
 
     Raises:
-        DataError: fmax_hz is above half of the pool's sample rate.
+        DataError: fmax_hz is above half of the pool's sample rate, or an original is silent in its first clip_seconds.
         IntegrityError: a pool file is missing or is not the one in the table, or rows are missing.
     """
     sample_rate_hz = _common_rate(pool)
@@ -58,11 +60,38 @@ def write_mels(pool: pd.DataFrame, *, pool_folder: Path, folder: Path, settings:
         array = folder / f"{class_slug}.npy"
         open_memmap(array, mode="w+", dtype=np.float32, shape=(len(files), settings.n_mels, n_frames)).flush()
         tasks.extend(_class_tasks(files, array, pool_folder, sample_rate_hz, settings))
-    n_rows = sum(map_tasks(_write_rows, tasks, workers=workers, label="night_mels", unit="batch"))
-    if n_rows != len(pool):
-        raise IntegrityError(f"{n_rows} mel rows were written for {len(pool)} pool files")
+    is_flat = {
+        path: flat
+        for rows in map_tasks(_write_rows, tasks, workers=workers, label="night_mels", unit="batch")
+        for path, flat in rows.items()
+    }
+    if len(is_flat) != len(pool):
+        raise IntegrityError(f"{len(is_flat)} mel rows were written for {len(pool)} pool files")
+    _refuse_silence(pool, [is_flat[pool_folder / path] for path in pool["file_path"]], settings)
     made_with = settings.model_dump() | {"sample_rate_hz": sample_rate_hz, "n_frames": n_frames}
     write_json(folder / SETTINGS_FILE, made_with)
+
+
+def unused_sound(pool: pd.DataFrame, settings: NightMels) -> str | None:
+    """One line on the sound behind clip_seconds, which no spectrogram shows; None where there is none."""
+    n_samples = pool["n_samples"]
+    unused = (n_samples - samples_of(settings, _common_rate(pool))).clip(lower=0)
+    if not unused.any():
+        return None
+    return (
+        f"{(unused > 0).sum()} of {len(pool)} pool files are longer than night.mels.clip_seconds "
+        f"({settings.clip_seconds:g} s); {unused.sum() / n_samples.sum():.1%} of the sound is not used"
+    )
+
+
+def _refuse_silence(pool: pd.DataFrame, is_flat: list[bool], settings: NightMels) -> None:
+    silent = sorted(pool.loc[np.array(is_flat) & (pool["is_augmented"] == 0), "original_file"])
+    if silent:
+        raise DataError(
+            f"{counted(len(silent), 'recording')} with nothing but silence in the first {settings.clip_seconds:g} s "
+            f"({', '.join(silent[:_SHOWN])}{', ...' if len(silent) > _SHOWN else ''}): cut the silence off, "
+            "raise night.mels.clip_seconds, or remove the files"
+        )
 
 
 def _common_rate(pool: pd.DataFrame) -> int:
@@ -89,13 +118,14 @@ def _class_tasks(
     ]
 
 
-def _write_rows(task: _Task) -> int:
-    """Fill some rows of one array, which no other task writes; runs in a worker."""
+def _write_rows(task: _Task) -> dict[Path, bool]:
+    """Fill some rows of one array, which no other task writes; whether each holds one value only. Runs in a worker."""
     array = open_memmap(task.array, mode="r+")
     for row, (path, n_samples) in enumerate(zip(task.paths, task.n_samples, strict=True), start=task.first_row):
         array[row] = log_mel(_read_pool_file(path, n_samples, task.sample_rate_hz), task.sample_rate_hz, task.settings)
     array.flush()
-    return len(task.paths)
+    rows = array[task.first_row : task.first_row + len(task.paths)]
+    return dict(zip(task.paths, (np.ptp(rows, axis=(1, 2)) == 0).tolist(), strict=True))
 
 
 def _read_pool_file(path: Path, n_samples: int, sample_rate_hz: int) -> np.ndarray:

@@ -34,6 +34,11 @@ def name_fault(name: str) -> str | None:
     return f"control character U+{ord(broken[0]):04X} in the name" if broken else None
 
 
+def counted(n: int, noun: str) -> str:
+    """A number and its noun, such as '1 source' and '2 sources'."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def printable(name: str) -> str:
     """A name that fits on one line of a report: control characters and undecodable bytes as escapes."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from evensong.audio.augment import apply, draw, limit_peak
 from evensong.audio.files import decode, downmix, resample, write_wav
-from evensong.errors import InputFault, IntegrityError, ResourceError
+from evensong.errors import DataError, InputFault, IntegrityError, ResourceError
 from evensong.night.keys import file_sha256
 from evensong.night.plan import ORIGINAL, PLAN_COLUMNS
 from evensong.run.parallel import map_tasks
@@ -22,6 +22,8 @@ POOL_COLUMNS = [*PLAN_COLUMNS[:-1], "sample_rate_hz", "n_samples", "mel_row", "p
 _OUTPUT_COLUMNS = ["file_path", "augmentation_type", "parameters"]
 _BYTES_A_SAMPLE = 2
 _SPARE_BYTES = 64 << 20
+_SILENT_RMS = 1e-4  # -80 dBFS
+_LOST_SHARE = 0.01  # of the RMS, -40 dB
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def build_pool(
         The plan with sample_rate_hz, n_samples and peak_scale, columns POOL_COLUMNS.
 
     Raises:
+        DataError: nothing of a clip is left at the pool's sample rate.
         IntegrityError: an original is not what the scan saw, or the folder does not hold exactly the planned files.
         ResourceError: the disk is too full.
     """
@@ -153,7 +156,9 @@ def _make_files(task: _Task) -> list[_Written]:
         raise IntegrityError(f"{task.source}: accepted by night_scan and now refused ({fault})") from fault
     except OSError as error:
         raise IntegrityError(f"{task.source}: cannot be read any more ({error.strerror})") from error
-    wave = resample(downmix(decoded.waves)[0], decoded.sample_rate_hz, task.sample_rate_hz)
+    recorded = downmix(decoded.waves)[0]
+    wave = resample(recorded, decoded.sample_rate_hz, task.sample_rate_hz)
+    _refuse_lost(task, _rms(recorded), _rms(wave))
     wave, scale = limit_peak(wave)
     written = []
     for output in task.outputs:
@@ -163,6 +168,19 @@ def _make_files(task: _Task) -> list[_Written]:
         write_wav(output.path, copy, task.sample_rate_hz)
         written.append(_Written(output.file_path, copy.size, copy_scale))
     return written
+
+
+def _rms(wave: np.ndarray) -> float:
+    return float(np.sqrt(np.square(wave, dtype=np.float64).mean()))
+
+
+def _refuse_lost(task: _Task, before: float, after: float) -> None:
+    """Refuse a clip that the pool's sample rate silences, such as a bat's call."""
+    if after < _LOST_SHARE * before or after < _SILENT_RMS <= before:
+        raise DataError(
+            f"{task.source}: nothing of it lies below {task.sample_rate_hz / 2:g} Hz; raise "
+            "night.augment.sample_rate_hz and night.mels.fmax_hz, or remove the clip"
+        )
 
 
 def describe_pool(

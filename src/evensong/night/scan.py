@@ -13,7 +13,7 @@ from evensong.audio.quality import ClipStats
 from evensong.errors import DataError, InputFault, IntegrityError
 from evensong.night.keys import file_sha256
 from evensong.night.listing import GROUPS_FILE, Entry, list_entries, sort_key
-from evensong.night.names import printable
+from evensong.night.names import counted, printable
 from evensong.night.sources import assign_sources, read_groups
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightScan
@@ -174,7 +174,8 @@ def _clip_table(usable: Iterable[_Inspected]) -> pd.DataFrame:
     if conflicts:
         shown = "\n  ".join(conflicts[:_SHOWN]) + ("\n  ..." if len(conflicts) > _SHOWN else "")
         raise DataError(
-            f"{len(conflicts)} sounds lie in two classes, so one of the labels is wrong; remove one of each:\n  {shown}"
+            f"{counted(len(conflicts), 'sound')} in two classes, so one of the labels is wrong; "
+            f"remove one of each:\n  {shown}"
         )
     return pd.DataFrame(rows)
 

@@ -66,7 +66,10 @@ def read_groups(path: Path) -> dict[str, str]:
             columns = {name.strip(): name for name in reader.fieldnames or []}
             missing = [name for name in ("path", "source_id") if name not in columns]
             if missing:
-                raise DataError(f"{path}: no column {' and no column '.join(missing)}; the first line must name them")
+                advice = "the first line must name them"
+                if any(mark in name for name in columns for mark in ";\t"):
+                    advice += ", and the separator must be a comma"
+                raise DataError(f"{path}: no column {' and no column '.join(missing)}; {advice}")
             rows = [(reader.line_num, row[columns["path"]], row[columns["source_id"]]) for row in reader]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 at byte {error.start}; save the table as UTF-8 CSV") from error

@@ -1,6 +1,6 @@
 """Pool files -> a part (split or fold) for every source, whole groups only, as near the shares as can be reached."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,11 +10,12 @@ import pandas as pd
 from evensong.errors import DataError
 from evensong.night.exact import prove
 from evensong.night.keys import digest_of, keyed_hash
+from evensong.night.names import counted
 from evensong.night.partition import Problem, part_counts, search
-from evensong.night.subset_sum import SCALE, Sizes, Targets, split_exactly
+from evensong.night.subset_sum import SCALE, Budget, Sizes, Targets, split_exactly
 
 _PARTS_AT_ONCE = 3
-_MAX_ROUNDS = 20
+_STATES_A_GROUP = 100  # what one group costs besides its states, in states
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def split_groups(
     quality: list[pd.DataFrame] = []
     for component in _components(table):
         problem, classes, sources = _problem(component, shares, seed)
-        found, is_proved = _solve(problem, seed)
+        found, is_proved = _solve(problem, seed, Budget())
         _refuse_missing(problem, found, classes, part_names)
         parts |= dict(zip(sources, found.tolist(), strict=True))
         quality.append(_quality(problem, found, classes, is_proved=is_proved))
@@ -79,8 +80,8 @@ def preset_split(pool: pd.DataFrame, values: Mapping[str, str], *, n_parts: int,
     if (spread > 1).any():
         torn = sorted(spread.index[spread > 1])
         raise DataError(
-            f"{len(torn)} sources have clips in two preset folds (such as {torn[0]!r}): a source must lie in one; "
-            "correct night.index.fold_pattern or night.scan.group_pattern, or set fold_pattern: null"
+            f"{counted(len(torn), 'source')} with clips in two preset folds (such as {torn[0]!r}): a source must "
+            "lie in one; correct night.index.fold_pattern or night.scan.group_pattern, or set fold_pattern: null"
         )
     parts = {str(source): int(fold) for source, fold in folds.groupby(pool["source_id"]).first().items()}
     table = group_table(pool)
@@ -112,7 +113,7 @@ def _refuse_small_classes(table: pd.DataFrame, part_names: Sequence[str]) -> Non
     n_sources = table.groupby("class_name", sort=True).size()
     small = n_sources[n_sources < len(part_names)]
     if len(small):
-        named = "; ".join(f"class {name}: {n} sources" for name, n in small.items())
+        named = "; ".join(f"class {name}: {counted(n, 'source')}" for name, n in small.items())
         raise DataError(
             f"{named}; {len(part_names)} parts ({', '.join(part_names)}) need one source of every class each, and a "
             "source is never divided: add clips of other sources, ask for fewer parts (night.index.n_folds: 2 with "
@@ -157,7 +158,7 @@ def _problem(
     return problem, [str(name) for name in classes], [str(source_of[key]) for key in keys]
 
 
-def _solve(problem: Problem, seed: int) -> tuple[np.ndarray, bool]:
+def _solve(problem: Problem, seed: int, budget: Budget) -> tuple[np.ndarray, bool]:
     """Parts of the groups, and whether the file counts are proved to be as near as whole groups allow."""
     key = f"{seed}|{digest_of(problem.keys)}"
     if problem.files.shape[1] > 1:
@@ -166,36 +167,49 @@ def _solve(problem: Problem, seed: int) -> tuple[np.ndarray, bool]:
     if np.allclose(_gaps(problem, found), _least_gaps(problem)):
         return found, True  # nothing can be nearer, so the exact search is spared
     if len(problem.shares) > _PARTS_AT_ONCE:
-        return _improve(problem, found, key), False
-    exact = _resolve(problem, np.arange(len(problem.keys)), range(len(problem.shares)), key)
+        return _improve(problem, found, key, budget), False
+    exact = _resolve(problem, np.arange(len(problem.keys)), range(len(problem.shares)), key, budget)
     return (search(problem, seed=seed), False) if exact is None else (exact, True)
 
 
-def _improve(problem: Problem, parts: np.ndarray, key: str) -> np.ndarray:
-    """Solve three parts at a time exactly, until no three can be improved."""
-    parts = parts.copy()
-    for _ in range(_MAX_ROUNDS):
-        before = parts.copy()
-        for some in combinations(range(len(problem.shares)), min(_PARTS_AT_ONCE, len(problem.shares))):
-            if np.allclose(_gaps(problem, parts), _least_gaps(problem)):
-                return parts
+def _improve(problem: Problem, parts: np.ndarray, key: str, budget: Budget) -> np.ndarray:
+    """Solve two parts at a time exactly, then three, until none can be improved or the budget is used up."""
+    parts, least = parts.copy(), _least_gaps(problem)
+    for n_parts in (2, _PARTS_AT_ONCE):
+        untried = set(combinations(range(len(problem.shares)), n_parts))
+        while untried and not np.allclose(_gaps(problem, parts), least):
+            some = _furthest_apart(problem, parts, untried)
             members = np.flatnonzero(np.isin(parts, some))
-            found = _resolve(problem, members, some, f"{key}|{some}")
+            if not budget.spend(_STATES_A_GROUP * len(members) + len(untried)):
+                return parts
+            untried.remove(some)
+            found = _resolve(problem, members, some, f"{key}|{some}", budget)
             trial = parts.copy()
             if found is not None:
                 trial[members] = np.asarray(some)[found]
             if _gaps(problem, trial) < _gaps(problem, parts):
                 parts = trial
-        if np.array_equal(parts, before):
-            break
+                changed = (others for others in combinations(range(len(problem.shares)), n_parts) if others != some)
+                untried |= {others for others in changed if not set(some).isdisjoint(others)}
     return parts
 
 
-def _resolve(problem: Problem, members: np.ndarray, some: Sequence[int], key: str) -> np.ndarray | None:
+def _furthest_apart(problem: Problem, parts: np.ndarray, choices: Collection[tuple[int, ...]]) -> tuple[int, ...]:
+    """The choice of parts with the largest distance between one too full and one too empty."""
+    files, originals = (
+        (part_counts(sizes, parts, len(problem.shares)) - problem.shares[:, None] * sizes.sum(axis=0))[:, 0].round(6)
+        for sizes in (problem.files, problem.originals)
+    )
+    some = np.array(sorted(choices))
+    spread = [np.ptp(excess[some], axis=1).round(6) for excess in (originals, files)]
+    return tuple(some[np.lexsort(spread)[-1]].tolist())
+
+
+def _resolve(problem: Problem, members: np.ndarray, some: Sequence[int], key: str, budget: Budget) -> np.ndarray | None:
     sizes = Sizes(problem.files[members, 0], problem.originals[members, 0])
     shares = np.rint(problem.shares[list(some)] * SCALE).astype(np.int64)
     targets = Targets(shares * int(problem.files.sum()), shares * int(problem.originals.sum()))
-    return split_exactly(sizes, targets, key=key)
+    return split_exactly(sizes, targets, key=key, budget=budget)
 
 
 def _gaps(problem: Problem, parts: np.ndarray) -> tuple[float, float]:

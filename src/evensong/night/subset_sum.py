@@ -7,7 +7,19 @@ import numpy as np
 from evensong.night.keys import keyed_hash
 
 SCALE = 10**9  # shares as integers, so that deviations compare exactly
-_MAX_WORK = 2_000_000  # states summed over the groups: a second or two
+MAX_STATES = 2_000_000  # summed over the groups: a second or two
+
+
+@dataclass
+class Budget:
+    """Work that may still be done, in states and not in seconds: the same answer on a slower machine."""
+
+    left: int = MAX_STATES
+
+    def spend(self, states: int) -> bool:
+        """Whether there was enough left."""
+        self.left -= states
+        return self.left >= 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class _Code:
         return self.base * originals + value % self.n_extra, originals
 
 
-def split_exactly(sizes: Sizes, targets: Targets, *, key: str) -> np.ndarray | None:
+def split_exactly(sizes: Sizes, targets: Targets, *, key: str, budget: Budget) -> np.ndarray | None:
     """Assign groups to parts with the least summed deviation of files, then of originals.
 
     Dynamic programming over the reachable (files, originals) of all parts but the last. Every part gets a group.
@@ -64,9 +76,10 @@ def split_exactly(sizes: Sizes, targets: Targets, *, key: str) -> np.ndarray | N
         sizes: groups in an order that does not depend on their names.
         targets: wanted counts, any total.
         key: decides among equally good assignments.
+        budget: states that may be visited; what is visited is taken from it.
 
     Returns:
-        (n_groups,) int64 part of each group, or None where there are too many states to search.
+        (n_groups,) int64 part of each group, or None where the budget does not last.
     """
     base = int((sizes.files // sizes.originals).min())
     n_extra = int((sizes.files - base * sizes.originals).sum()) + 1
@@ -74,7 +87,7 @@ def split_exactly(sizes: Sizes, targets: Targets, *, key: str) -> np.ndarray | N
     n_free = len(targets.files) - 1
     if len(sizes.files) < n_free + 1 or code.radix**n_free >= 2**62:
         return None
-    reached = _reach(sizes, targets, code)
+    reached = _reach(sizes, targets, code, budget)
     if reached is None:
         return None
     codes, first = reached
@@ -91,11 +104,10 @@ def _caps(sizes: Sizes, targets: Targets) -> np.ndarray:
     return np.asarray((targets.files + excess) // SCALE + 1 + int(sizes.files.max()))
 
 
-def _reach(sizes: Sizes, targets: Targets, code: _Code) -> tuple[np.ndarray, np.ndarray] | None:
+def _reach(sizes: Sizes, targets: Targets, code: _Code, budget: Budget) -> tuple[np.ndarray, np.ndarray] | None:
     """Every reachable state (sorted) and the group that first reached it."""
     caps, weights = _caps(sizes, targets), code.weights(sizes)
     codes, first = np.zeros(1, np.int64), np.full(1, -1, np.int64)
-    work = 0
     for group, weight in enumerate(weights.tolist()):
         grown = []
         for part in range(len(targets.files) - 1):
@@ -106,8 +118,7 @@ def _reach(sizes: Sizes, targets: Targets, code: _Code) -> tuple[np.ndarray, np.
         is_new = codes[np.minimum(at, len(codes) - 1)] != found
         codes = np.insert(codes, at[is_new], found[is_new])
         first = np.insert(first, at[is_new], group)
-        work += len(codes)
-        if work > _MAX_WORK:
+        if not budget.spend(len(codes)):
             return None
     return codes, first
 

@@ -24,11 +24,13 @@ _START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
 
 
 def n_workers() -> int:
-    """Worker processes as ``runtime.workers`` says; ``auto`` is one for each core this process may use."""
+    """Worker processes as ``runtime.workers`` says, at most four a core.
+
+    ``auto`` is one for each core this process may use.
+    """
     workers = load_section("runtime", Runtime).workers
-    if workers == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return workers
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return n_cores if workers == "auto" else min(workers, 4 * n_cores)
 
 
 def map_tasks(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from evensong.errors import BusyError, IntegrityError
+from evensong.errors import BusyError, IntegrityError, ResourceError
 
 STAGING_ROOT = Path("artifacts/.staging")
 
@@ -46,6 +46,7 @@ def publishing(name: str, outputs: Sequence[str | Path]) -> Iterator[Staged]:
     Raises:
         BusyError: another process runs this stage here.
         IntegrityError: a declared output was not written.
+        ResourceError: an output that is there cannot be replaced.
     """
     folder = STAGING_ROOT / name
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -65,11 +66,24 @@ def _move_into_place(name: str, staged: Staged) -> None:
     missing = [str(output) for output, path in staged.items() if not path.exists()]
     if missing:
         raise IntegrityError(f"{name} did not write {', '.join(missing)}")
-    for output, path in staged.items():
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if output.is_dir() and not output.is_symlink():
-            shutil.rmtree(output)
-        os.replace(path, output)
+    for output, path in [(output, _beside(output, path)) for output, path in staged.items()]:
+        try:
+            if output.is_dir() and not output.is_symlink():
+                shutil.rmtree(output)
+            os.replace(path, output)
+        except OSError as error:  # its text may hold the name of a file inside, and that a patient's id
+            raise ResourceError(f"{output}: cannot be replaced ({error.strerror})") from None
+
+
+def _beside(output: Path, path: Path) -> Path:
+    """The staged path on the output's own disk, copied there where artifacts/ is mounted from another."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_dev == output.parent.stat().st_dev:
+        return path
+    near = output.with_name(f".{output.name}.staged")
+    shutil.rmtree(near, ignore_errors=True)
+    shutil.move(path, near)
+    return near
 
 
 @contextmanager

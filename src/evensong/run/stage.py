@@ -34,12 +34,14 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
         _leave(f"ERROR: {error}", error.exit_code)
     except KeyboardInterrupt:
         _leave("interrupted; nothing was published", 130)
-    except (MemoryError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is None:
-            _bug()
-        _leave(f"ERROR: {type(error).__name__}: {error}", 5)
-    except Exception:
-        _bug()
+    except MemoryError as error:
+        _leave(f"ERROR: out of memory: {error}", 5)
+    except OSError as error:
+        if error.errno is None:
+            _bug(error)
+        _leave(f"ERROR: {error.strerror}{_folder_of(error)}", 5)
+    except Exception as error:
+        _bug(error)
     _leave("", 0)
 
 
@@ -53,8 +55,19 @@ def _terminate(_signum: int, _frame: object) -> NoReturn:
     raise SystemExit(143)
 
 
-def _bug() -> NoReturn:
-    traceback.print_exc()
+def _folder_of(error: OSError) -> str:
+    """Where it happened, without the file's name: a recording's name holds its patient's id."""
+    folder = os.path.dirname(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
+    return f" in {folder}" if folder else ""
+
+
+def _bug(error: Exception) -> NoReturn:
+    if os.path.basename(sys.argv[0]).startswith("voice"):
+        # the exception's own text may quote a patient's id, as a KeyError does
+        traceback.print_tb(error.__traceback__)
+        print(type(error).__name__, file=sys.stderr)
+    else:
+        traceback.print_exception(error)
     _leave("ERROR: unexpected failure, a bug in evensong; the traceback is above", _BUG)
 
 

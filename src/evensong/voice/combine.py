@@ -81,7 +81,8 @@ def member_tables(joined: Mapping[str, Joined]) -> dict[str, pd.DataFrame]:
     """Put each member's training rows and the common rows together, sorted by fold, subset and ids.
 
     Raises:
-        DataError: a fold has no patient left in a subset, or one class left to train on.
+        DataError: a fold has no patient left in a subset or one class left to train on; all validation or all test
+            patients are of one class.
         IntegrityError: a table breaks `tables.check_combined`.
     """
     common = joined["common"]
@@ -115,7 +116,7 @@ def _sorted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_complete(name: str, table: pd.DataFrame, folds: list[int]) -> None:
-    """Every fold needs patients in each subset, and both classes to learn from."""
+    """Every fold needs patients in each subset and both classes to learn from, all folds together both to judge by."""
     problems = []
     for subset in SUBSETS:
         present = set(table.loc[table["subset"] == subset, "fold"])
@@ -124,6 +125,10 @@ def _check_complete(name: str, table: pd.DataFrame, folds: list[int]) -> None:
     training = table[table["subset"] == "train"].groupby("fold")["label"].nunique()
     if (training < 2).any():
         problems.append(f"only one class is left to train on in fold {positions(training.index[training < 2])}")
+    classes = table.groupby("subset")["label"].nunique()
+    one_class = [subset for subset in ("val", "test") if classes.get(subset, 0) == 1]
+    if one_class:
+        problems.append(f"only one class is left in {' and in '.join(one_class)}, over all folds")
     if problems:
         raise DataError(
             f"{name}: {'; '.join(problems)}, once patients without a diagnosis or a usable recording are out. "

@@ -13,7 +13,7 @@ from evensong.learn.predictions import KEY_COLUMNS
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told_split
 from evensong.voice.fusion import METHODS, Members, best_member, fuse, member_weights, natural_share, validation_aurocs
-from evensong.voice.patients import Level, level_of, units_of
+from evensong.voice.patients import Level, counts_of, level_of, units_of
 
 BASELINE = "best_single"
 CONTROL = "control"
@@ -25,7 +25,10 @@ RULES = {
     "majority": "share of members that vote for class 1 at their own thresholds; class 1 from one half on",
     "prior_corrected": "soft mean after moving each member's log-odds from its training share to the natural one",
     "validation_weighted": "weights in proportion to validation AUROC above 0.5",
-    "best_single": "the member with the highest AUROC over the validation patients of all folds",
+    "best_single": (
+        "the member with the highest AUROC over the validation patients of all folds; with made splits every tested "
+        "patient is a validation patient of another fold, which favours the single member"
+    ),
     "control": "soft mean of members that were all trained at the natural class shares with different seeds",
     "weight": "rests on the AUROC over the validation patients of all folds, less those tested in the fold",
     "threshold": "chosen for each fold on its own validation patients (Youden), else 0.5; majority: one half",
@@ -95,8 +98,7 @@ def verdict(difference: Estimate) -> str:
 
 def metrics_tree(fusion: Fusion) -> dict[str, Any]:
     """What metrics/voice/ensemble.json holds."""
-    labels = fusion.levels["soft_mean"].test.labels
-    n, n_positive = told_split(len(labels), int(labels.sum()))
+    n, n_positive = told_split(*counts_of(fusion.levels["soft_mean"].test))
     tree: dict[str, Any] = {
         "n": n,
         "n_positive": n_positive,
@@ -113,11 +115,11 @@ def metrics_tree(fusion: Fusion) -> dict[str, Any]:
 
 def summary_tree(fusion: Fusion) -> dict[str, Any]:
     """Everything about the fusion, for artifacts/voice/ensemble/summary.json."""
-    labels = fusion.levels["soft_mean"].test.labels
+    n, n_positive = counts_of(fusion.levels["soft_mean"].test)
     tree: dict[str, Any] = {
         "rules": RULES,
-        "n": len(labels),
-        "n_positive": int(labels.sum()),
+        "n": n,
+        "n_positive": n_positive,
         "natural_share": rounded(natural_share(fusion.members)),
         "members": _members_tree(fusion),
         "control_members": fusion.control.names if fusion.control else [],
@@ -162,8 +164,8 @@ def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
     return {
         "scores": pd.DataFrame(score_rows),
         "differences": pd.DataFrame(difference_rows),
-        "roc": roc_table(rankings),
-        "pr": pr_table(rankings),
+        "roc": roc_table(rankings, SMALLEST_COUNT),
+        "pr": pr_table(rankings, SMALLEST_COUNT),
         "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
     }
 

@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from evensong.audio.files import inspect, pcm_digest
-from evensong.audio.mel_images import IMAGE_SUFFIXES, decode_image
+from evensong.audio.mel_images import IMAGE_SUFFIXES, read_image
 from evensong.errors import InputFault
 from evensong.run.parallel import map_tasks
 from evensong.schemas import VoiceScan
@@ -56,21 +54,6 @@ def file_digest(path: Path) -> dict[str, Any]:
             return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "size": file.tell()}
     except OSError as error:
         raise InputFault("Q_UNREADABLE", f"cannot be read ({error.strerror})") from None
-
-
-def read_image(path: Path) -> np.ndarray:
-    """Read a ready-made image in its own size.
-
-    Returns:
-        (height, width) uint8.
-
-    Raises:
-        InputFault: as `mel_images.decode_image`.
-    """
-    pixels, (height_px, width_px) = decode_image(path, height_px=1, width_px=1)
-    if pixels.shape != (height_px, width_px):
-        pixels, _ = decode_image(path, height_px=height_px, width_px=width_px)
-    return pixels
 
 
 def _open_files(task: _Task) -> list[Opened]:

@@ -55,7 +55,7 @@ class Problems:
 def read_table(path: Path, columns: Sequence[str]) -> TextTable:
     """Read a comma-separated UTF-8 file with a header; every cell stays the text it is.
 
-    Accepted: a byte order mark, CRLF line ends, other columns, any column order, empty lines.
+    Accepted: a byte order mark, CRLF line ends, other columns, any column order, empty lines and rows of blank cells.
 
     Args:
         columns: names that must each stand exactly once in the header.
@@ -100,14 +100,14 @@ def _text(path: Path) -> str:
 
 
 def _split(path: Path, text: str) -> tuple[list[list[str]], list[int]]:
-    """Rows that are not empty, with the line number at which each starts."""
+    """Rows that are not blank, with the line number at which each starts."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[list[str]] = []
     lines: list[int] = []
     start = 1
     try:
         for row in reader:
-            if row:
+            if any(cell.strip() for cell in row):
                 rows.append(row)
                 lines.append(start)
             start = reader.line_num + 1

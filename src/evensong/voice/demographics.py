@@ -12,8 +12,8 @@ HEALTH_CODE = "healthCode"
 DIAGNOSIS = "professional-diagnosis"
 
 _LABELS = {
-    **dict.fromkeys(("false", "0", "no", "f", "n"), 0),
-    **dict.fromkeys(("true", "1", "yes", "t", "y"), 1),
+    **dict.fromkeys(("false", "0", "0.0", "no", "f", "n"), 0),
+    **dict.fromkeys(("true", "1", "1.0", "yes", "t", "y"), 1),
     "": None,
 }
 
@@ -59,7 +59,11 @@ def read_demographics(path: Path) -> Demographics:
         if problem:
             problems.add(line, problem)
         elif text.strip().casefold() not in _LABELS:
-            problems.add(line, f"{DIAGNOSIS} is none of true/false, yes/no, t/f, y/n, 1/0 and blank")
+            problems.add(
+                line,
+                f"{DIAGNOSIS} is none of true/false, yes/no, t/f, y/n and 1/0; "
+                "leave the cell blank where there is no diagnosis",
+            )
         else:
             lines_by_label[patient][_LABELS[text.strip().casefold()]].append(line)
     labels = {patient: _one_label(found, problems) for patient, found in lines_by_label.items()}

@@ -58,8 +58,9 @@ def read_given_splits(folder: Path, subdbs: Sequence[int], *, n_folds: int) -> G
         None when the folder holds no CSV file.
 
     Raises:
-        DataError: files are missing, repeated or have other names; a fold is missing or numbered otherwise; a subset
-            is misspelled; a patient stands in two subsets of a fold. Names lines, never ids.
+        DataError: the folder is a file; files are missing, repeated or have other names; a fold is missing or
+            numbered otherwise; a subset is misspelled; a patient stands in two subsets of a fold. Names lines, never
+            ids.
     """
     found = _find(folder)
     if not found:
@@ -83,6 +84,8 @@ def read_given_splits(folder: Path, subdbs: Sequence[int], *, n_folds: int) -> G
 
 def _find(folder: Path) -> list[Path]:
     """CSV files under the folder that are not hidden, sorted."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DataError(f"{folder}: not a folder; put the split CSVs into a folder of that name, or remove the file")
     found: list[Path] = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -4,23 +4,24 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from evensong.audio.files import decode, downmix, resample
 from evensong.audio.mel import samples_of
-from evensong.audio.mel_images import decode_image, encode_image, mel_image
+from evensong.audio.mel_images import decode_image, encode_image, mel_image, read_image
 from evensong.errors import DataError, InputFault, IntegrityError
 from evensong.run.parallel import map_tasks
 from evensong.schemas import VoiceMels
-from evensong.voice.content import file_digest, read_image
+from evensong.voice.content import file_digest
 from evensong.voice.disclosure import unnamed_os_errors
 
 _RECORDINGS_A_TASK = 16
 _ANY_LENGTH_S = 36_000  # the scan has bounded the length
 _FIRST_BYTES = {"jpg": b"\xff\xd8\xff", "png": b"\x89PNG"}
+_AGAIN = "run `dvc repro` again while nothing writes to data/"
 _SILENCE = 1e-5  # of full scale, under the smallest 16-bit sample
 
 
@@ -107,15 +108,19 @@ def make_images(
     tasks = [_Task(tuple(sources[start : start + _RECORDINGS_A_TASK]), settings) for start in starts]
     if "audio" in set(used["kind"]):
         _warm_up(settings)
-    shape = (len(sources), settings.n_mels, settings.width_px)
-    packed = np.lib.format.open_memmap(array_path, mode="w+", dtype=np.uint8, shape=shape)
     made: list[_Made] = []
-    for batch in map_tasks(_make_batch, tasks, workers=workers, label="voice mel images", unit="batch"):
-        for image in batch:
-            packed[len(made)] = image.pixels
-            made.append(image)
-    packed.flush()
+    with array_path.open("wb") as packed:  # no memory map: on a full disk that would end the process by a signal
+        _write_header(packed, (len(sources), settings.n_mels, settings.width_px))
+        for batch in map_tasks(_make_batch, tasks, workers=workers, label="voice mel images", unit="batch"):
+            packed.writelines(image.pixels.tobytes() for image in batch)
+            made += batch
     return _counts(made, settings)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The head of an .npy file of uint8 in C order."""
+    descr = np.lib.format.dtype_to_descr(np.dtype(np.uint8))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 def _sources(used: pd.DataFrame, root: Path, image_folder: Path, suffix: str) -> list[_Source]:
@@ -139,14 +144,14 @@ def _make_batch(task: _Task) -> list[_Made]:
 def _make(source: _Source, settings: VoiceMels) -> _Made:
     try:
         if file_digest(source.path)["sha256"] != source.sha256:
-            raise IntegrityError(
-                "a recording changed since the scan; run `dvc repro` again while nothing writes to data/"
-            )
+            raise IntegrityError(f"a recording changed since the scan; {_AGAIN}")
         if source.kind == "image":
             return _take_image(source, settings)
         return _render(source, settings)
     except InputFault as fault:
-        raise IntegrityError(f"a recording that the scan could read cannot be read any more ({fault})") from None
+        raise IntegrityError(
+            f"a recording that the scan could read cannot be read any more ({fault}); {_AGAIN}"
+        ) from None
 
 
 def _take_image(source: _Source, settings: VoiceMels) -> _Made:

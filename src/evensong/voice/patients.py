@@ -70,6 +70,12 @@ def decide(predictions: Predictions, thresholds: Thresholds) -> Ints:
     return (predictions.probabilities[:, 1] >= cuts.to_numpy(dtype=np.float64)).astype(np.int64)
 
 
+def counts_of(predictions: Predictions) -> tuple[int, int]:
+    """Items, and items of class 1; one that several folds predict counts once."""
+    items = predictions.table.drop_duplicates("item_id")
+    return len(items), int(items["label"].sum())
+
+
 def two_columns(positive: Floats) -> Floats:
     """(n, 2) probabilities of both classes from (n,) probabilities of class 1."""
     return np.column_stack([1 - positive, positive])

@@ -11,6 +11,7 @@ from hashlib import blake2b
 import pandas as pd
 
 from evensong.errors import DataError
+from evensong.voice.disclosure import told
 
 COLUMNS = ["fold_iteration", "healthCode", "subset"]
 SUBSETS = ("train", "val", "test")
@@ -33,7 +34,9 @@ class Splits:
     file_names: dict[int, str]
 
 
-def make_splits(labels: Mapping[str, int], subdbs: Sequence[int], *, n_folds: int, seed: int) -> Splits:
+def make_splits(
+    labels: Mapping[str, int], subdbs: Sequence[int], *, n_folds: int, seed: int, n_diagnosed: int = 0
+) -> Splits:
     """Split patients by stratified k-fold: fold i tests its own patients and validates on those of fold i + 1.
 
     Sub-database k trains on a share of 10 k % positives: patients of the class that is too frequent are left out
@@ -42,11 +45,12 @@ def make_splits(labels: Mapping[str, int], subdbs: Sequence[int], *, n_folds: in
     Args:
         labels: healthCode to 0 or 1, patients with a usable recording only.
         subdbs: the sub-databases to make, 1 to 9; one does not depend on the others.
+        n_diagnosed: surveyed patients with a diagnosis, recorded or not; only an error's advice rests on it.
 
     Raises:
         DataError: a class has fewer patients than there are folds; says which number of folds would work.
     """
-    _check_folds(labels, n_folds)
+    _check_folds(labels, n_folds, n_diagnosed)
     folds = assign_folds(labels, n_folds=n_folds, seed=seed)
     common: list[tuple[int, str, str]] = []
     control: list[tuple[int, str, str]] = []
@@ -118,6 +122,16 @@ def as_table(rows: Sequence[tuple[int, str, str]]) -> pd.DataFrame:
     return table.astype({"fold_iteration": "int64", "healthCode": "str", "subset": "str"})
 
 
+def uneven_tests(splits: Splits) -> str:
+    """How many patients are tested in several folds or in none; empty where each is tested once."""
+    tested = splits.common.loc[splits.common["subset"] == "test", "healthCode"].value_counts()
+    n_several = int((tested > 1).sum())
+    n_never = len(set(splits.control["healthCode"]) | set(splits.common["healthCode"])) - len(tested)
+    if not n_several and not n_never:
+        return ""
+    return f"{told(n_several)} patients are tested in several folds, {told(n_never)} in none"
+
+
 def _nearest(exact: Fraction, available: int, others: int, target: Fraction) -> int:
     """The whole number next to `exact` whose share of all kept patients is nearest to the target."""
     floor = exact.numerator // exact.denominator
@@ -125,14 +139,18 @@ def _nearest(exact: Fraction, available: int, others: int, target: Fraction) -> 
     return min(candidates, key=lambda count: (abs(Fraction(count, count + others) - target), -count))
 
 
-def _check_folds(labels: Mapping[str, int], n_folds: int) -> None:
+def _check_folds(labels: Mapping[str, int], n_folds: int, n_diagnosed: int) -> None:
     n_positive = sum(labels.values())
     smaller = min(n_positive, len(labels) - n_positive)
     if smaller < 3:
+        advice = (
+            "Are the healthCodes in the survey and in the file names those of the same people?"
+            if 2 * len(labels) < n_diagnosed
+            else "The diagnoses are nearly all of one class; add patients of the other"
+        )
         raise DataError(
             f"patients with a diagnosis and a usable recording: {len(labels)}, but one of the two classes has fewer "
-            "than three; training, validation and test need one each. Are the healthCodes in the survey and in the "
-            "file names those of the same people?"
+            f"than three; training, validation and test need one each. {advice}"
         )
     if smaller < n_folds:
         raise DataError(

@@ -29,7 +29,7 @@ from evensong.learn.predictions import Predictions, TrainingRun
 from evensong.params import Section
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT
-from evensong.voice.patients import HALF, Level, levels_of, units_of
+from evensong.voice.patients import HALF, Level, counts_of, levels_of, units_of
 
 _MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
 HEADLINE = ("auroc", "balanced_accuracy")
@@ -110,19 +110,20 @@ def plot_tables(found: Mapping[int, SubDatabase]) -> dict[str, pd.DataFrame]:
         "training": pd.concat([_training_curves(subdb, one.run) for subdb, one in found.items()], ignore_index=True),
         "scores": pd.concat([_score_rows(subdb, one) for subdb, one in found.items()], ignore_index=True),
         "confusion": pd.concat([_confusion_rows(subdb, one) for subdb, one in found.items()], ignore_index=True),
-        "roc": roc_table(rankings),
-        "pr": pr_table(rankings),
+        "roc": roc_table(rankings, SMALLEST_COUNT),
+        "pr": pr_table(rankings, SMALLEST_COUNT),
         "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
     }
 
 
 def _level_tree(level: Level, pooled: Scored) -> dict[str, Any]:
-    test, val = units_of(level.test, level.thresholds), units_of(level.val, level.thresholds)
+    val = units_of(level.val, level.thresholds)
     half = points_of(units_of(level.test, dict.fromkeys(level.thresholds, HALF)), binary_scores)
     per_fold = [_fold_row(level, fold) for fold in level.thresholds]
+    n, n_positive = counts_of(level.test)
     return {
-        "n": len(test.labels),
-        "n_positive": int(test.labels.sum()),
+        "n": n,
+        "n_positive": n_positive,
         "n_patients": _n_groups(level.test),
         "pooled": trees(pooled.estimates()),
         "pooled_at_half": {name: rounded(half[name]) for name in _BY_DECISION},
@@ -197,7 +198,7 @@ def _training_curves(subdb: int, run: TrainingRun) -> pd.DataFrame:
 def _score_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
     rows = []
     for name, scored in found.pooled.items():
-        n = len(found.levels[name].test.labels)
+        n, _ = counts_of(found.levels[name].test)
         for metric, estimate in scored.estimates().items():
             numbers = {part: rounded(getattr(estimate, part)) for part in ("value", "low", "high")}
             rows.append(

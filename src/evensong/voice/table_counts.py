@@ -10,6 +10,7 @@ from evensong.voice.disclosure import HIDDEN, told, told_split
 from evensong.voice.tables import SUBSETS
 
 _RECORDING_REASONS = ("quarantined", "ignored", "duplicate", "no_label", "unlabelled", "not_in_split")
+_REASONS_OF_PATIENTS = ("no_label", "unlabelled", "not_in_split")
 _PATIENT_REASONS = ("unlabelled", "no_image", "not_in_split")
 
 
@@ -18,9 +19,7 @@ def summarise_tables(members: Mapping[str, pd.DataFrame], dropped: pd.DataFrame,
     tables = pd.concat([table for name, table in members.items() if name != CONTROL])
     labels = tables.groupby("healthCode")["label"].first()
     n_patients, n_positive = told_split(len(labels), int(labels.sum()))
-    reasons = {source: rows["reason"].value_counts() for source, rows in dropped.groupby("source")}
-    lost_patients = reasons.get("patient", pd.Series(dtype="int64"))
-    lost_recordings = reasons.get("recording", pd.Series(dtype="int64"))
+    lost_patients = dropped.loc[dropped["source"] == "patient", "reason"].value_counts()
     return {
         "folds": int(tables["fold"].nunique()),
         "patients": {
@@ -32,7 +31,7 @@ def summarise_tables(members: Mapping[str, pd.DataFrame], dropped: pd.DataFrame,
         "recordings": {
             "listed": len(cohort.recordings) + len(cohort.quarantine),
             "in_tables": len(tables[["healthCode", "record_id", "column_id"]].drop_duplicates()),
-            **{reason: int(lost_recordings.get(reason, 0)) for reason in _RECORDING_REASONS},
+            **{reason: _recordings(dropped, reason) for reason in _RECORDING_REASONS},
         },
         "train": {name: _training(table) for name, table in members.items()},
     }
@@ -66,12 +65,22 @@ def _cell(table: pd.DataFrame, name: str, fold: int, subset: str) -> dict[str, A
     }
 
 
+def _recordings(dropped: pd.DataFrame, reason: str) -> int | str:
+    """Recordings lost for one reason; hidden where few patients are lost for it."""
+    lost = dropped[(dropped["source"] == "recording") & (dropped["reason"] == reason)]
+    is_of_few = reason in _REASONS_OF_PATIENTS and told(lost["healthCode"].nunique()) == HIDDEN
+    return HIDDEN if is_of_few else len(lost)
+
+
 def _training(table: pd.DataFrame) -> dict[str, Any]:
-    """Mean size and share of positives of one member's training sets."""
+    """Mean size and share of positives of one member's training sets; hidden where a fold's cell would be."""
     train = table[table["subset"] == "train"]
     patients = train.groupby(["fold", "healthCode"])["label"].first().groupby("fold")
+    cells = [told_split(len(labels), int(labels.sum())) for _, labels in patients]
+    is_small = any(n_patients == HIDDEN for n_patients, _ in cells)
+    tells_few = any(n_positive == HIDDEN for _, n_positive in cells)
     return {
-        "patients_mean": round(float(patients.size().mean()), 2),
-        "recordings_mean": round(float(train.groupby("fold").size().mean()), 2),
-        "positive_share_mean": round(float(patients.mean().mean()), 4),
+        "patients_mean": HIDDEN if is_small else round(float(patients.size().mean()), 2),
+        "recordings_mean": HIDDEN if is_small else round(float(train.groupby("fold").size().mean()), 2),
+        "positive_share_mean": HIDDEN if tells_few else round(float(patients.mean().mean()), 4),
     }
