@@ -73,8 +73,8 @@ def test_train_value_refused(tmp_path: Path, old: str, new: str, message: str) -
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("train: 0.6", "train: 0.7", r"night\.index: train \+ val \+ test must be 1, is 1\.1"),
-        ("train: 0.6\n    val: 0.2\n    test: 0.2", "train: 0.8\n    val: 0.2\n    test: 0", "must each be above 0"),
+        ("train: 0.8", "train: 0.9", r"night\.index: train \+ val \+ test must be 1, is 1\.1"),
+        ("train: 0.8\n    val: 0.1\n    test: 0.1", "train: 0.8\n    val: 0.2\n    test: 0", "must each be above 0"),
         ("target_samples: 60", "target_samples: 0", r"target_samples"),
         ("fmax_hz: 11000", "fmax_hz: 12000", "above half of"),
         ("hop_length: 512", "hop_length: 2048", "hop_length 2048 is above n_fft 1024"),

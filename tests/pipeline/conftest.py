@@ -24,7 +24,7 @@ SMALL_PARAMS = {
     r"n_bootstrap: \d+": "n_bootstrap: 200",
     r"  n_folds: 10": "  n_folds: 3",
     r"epochs: \d+": "epochs: 2",
-    r"train: 0\.6\n    val: 0\.2\n    test: 0\.2": "train: 0.5\n    val: 0.25\n    test: 0.25",
+    r"train: 0\.8\n    val: 0\.1\n    test: 0\.1": "train: 0.5\n    val: 0.25\n    test: 0.25",
     r"subdbs:\n(  - \d\n)+": "subdbs:\n  - 3\n  - 5\n",
 }
 
