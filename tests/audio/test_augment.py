@@ -149,7 +149,7 @@ def test_apply_volume_on_a_full_scale_clip_makes_it_quieter():
     assert scale == pytest.approx(10 ** (-12 / 20), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 9), key=st.text(max_size=5), transform=st.sampled_from(ENABLED), peak=st.floats(0.01, 1))
 def test_apply_stays_within_full_scale_and_leaves_its_input_alone(seed, key, transform, peak):
     wave = call(seed, seconds=0.8, peak=peak)

@@ -24,7 +24,7 @@ from evensong.schemas import AudioLimits
 Write = Callable[[str, bytes], Path]
 KINDS = ["wav", "flac", "ogg", "opus", "mp3", "aiff", "m4a", "faststart", "alac", "m4a_pcm"]
 NAMES = {"opus": "x.ogg", "faststart": "x.m4a", "alac": "x.m4a", "m4a_pcm": "x.m4a"}
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def name_of(kind: str) -> str:
@@ -516,3 +516,9 @@ def test_ogg_checksum_trick_equals_the_bitwise_definition():
     mirror = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
     fast = zlib.crc32(content.translate(mirror), 0xFFFFFFFF) ^ 0xFFFFFFFF
     assert int(f"{fast:032b}"[::-1], 2) == crc
+
+
+def test_decode_an_unknown_codec_in_m4a(encoded, tmp_path: Path):
+    path = tmp_path / "a.m4a"
+    path.write_bytes(encoded["m4a_pcm"].replace(b"sowt", b"zzzz"))
+    assert reason_of(path) == "Q_CODEC"

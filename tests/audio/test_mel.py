@@ -52,7 +52,7 @@ def test_log_mel_equals_librosa_down_to_the_floor(n_samples: int, top_db: float)
 
 
 @pytest.mark.filterwarnings("ignore:Empty filters")
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     n_fft=st.integers(32, 500).map(lambda half: 2 * half),  # of an odd length librosa drops the last frame
     hop_share=st.floats(0.1, 1),

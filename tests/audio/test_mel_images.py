@@ -108,7 +108,7 @@ def test_decode_image_takes_colour_and_any_size(picture: np.ndarray, write: Writ
         assert read_image(write(name, file_bytes(large.convert(mode), form))).shape == (300, 500)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(share=st.floats(0, 0.98), form=st.sampled_from(["JPEG", "PNG"]))
 def test_read_image_refuses_any_cut(share: float, form: str, tmp_path_factory: pytest.TempPathFactory):  # F04
     noise = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)

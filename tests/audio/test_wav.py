@@ -14,7 +14,6 @@ from evensong.errors import DataError, IntegrityError
 pcm = arrays(np.int16, st.integers(0, 300))
 
 
-@settings(deadline=None)
 @given(samples=pcm, rate_hz=st.sampled_from([4_000, 22_050, 384_000]))
 def test_write_wav_then_read_wav_keeps_every_sample(tmp_path_factory, samples: np.ndarray, rate_hz: int):
     path = tmp_path_factory.mktemp("wav") / "x.wav"
@@ -58,7 +57,7 @@ def test_write_wav_refuses_two_channels(tmp_path: Path):
         write_wav(tmp_path / "x.wav", np.zeros((2, 8), np.float32), 8_000)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(length=st.integers(0, 443))
 def test_read_wav_refuses_any_cut(tmp_path_factory, length: int):
     path = tmp_path_factory.mktemp("wav") / "x.wav"

@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
@@ -149,7 +149,6 @@ def test_youden_threshold_is_as_good_as_any_cut(items):
         assert gain(chosen.value) == pytest.approx(max(gain(cut) for cut in (levels[1:] + levels[:-1]) / 2))
 
 
-@settings(deadline=None)
 @given(classified())
 def test_scores_equal_scikit_learn(case):
     labels, probabilities = case
@@ -179,7 +178,6 @@ def test_scores_equal_scikit_learn(case):
         assert ranks.brier(labels, probabilities) == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(classified(), st.integers(0, 2**32 - 1))
 def test_weighted_scores_equal_scores_of_repeated_items(case, seed):
     labels, probabilities = case

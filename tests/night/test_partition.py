@@ -39,7 +39,7 @@ two_classes = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(an
 
 
 @given(files=two_classes, seed=st.integers(0, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_search_ends_where_no_move_and_no_swap_helps(files, seed):
     problem = problem_of(files)
     parts = search(problem, seed=seed, starts=1)
@@ -47,7 +47,7 @@ def test_search_ends_where_no_move_and_no_swap_helps(files, seed):
 
 
 @given(files=two_classes.filter(lambda rows: len(rows) <= 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_prove_gives_the_best_of_all_assignments(files):
     problem = problem_of(files)
     everything = (np.array(parts) for parts in product(range(3), repeat=len(files)))

@@ -54,7 +54,7 @@ sizes_of_groups = st.lists(st.integers(1, 6), min_size=3, max_size=40)
 
 
 @given(sizes=sizes_of_groups, copies=st.integers(0, 12), seed=st.integers(0, 99))
-@settings(max_examples=30, suppress_health_check=SLOW, deadline=None)
+@settings(max_examples=30, suppress_health_check=SLOW)
 def test_split_groups_is_a_partition_of_whole_groups_with_every_class_in_every_split(sizes, copies, seed):
     pool = pool_of(private(sizes) + private(sizes[::-1], "crow"), copies)
     split = split_groups(pool, RATIOS, part_names=SPLITS, seed=seed)
@@ -68,7 +68,7 @@ def test_split_groups_is_a_partition_of_whole_groups_with_every_class_in_every_s
 
 
 @given(sizes=st.lists(st.integers(1, 5), min_size=3, max_size=7), copies=st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_split_groups_is_as_near_as_any_assignment_of_a_small_class(sizes, copies):
     pool = pool_of(private(sizes), copies)
     split = split_groups(pool, (0.6, 0.2, 0.2), part_names=SPLITS, seed=1)
@@ -87,7 +87,7 @@ def test_split_groups_is_as_near_as_any_assignment_of_a_small_class(sizes, copie
     groups=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), min_size=3, max_size=7),
     shares=st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.34, 0.33, 0.33)]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_split_exactly_is_lexicographically_best_in_files_then_originals(groups, shares):
     originals = np.array([size for size, _ in groups])
     files = 2 * originals + np.minimum([extra for _, extra in groups], originals)
@@ -117,7 +117,7 @@ def test_split_exactly_gives_up_on_too_many_states():
 
 
 @given(sizes=sizes_of_groups, seed=st.integers(0, 9), order=st.randoms(use_true_random=False))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_split_groups_does_not_depend_on_row_order_or_names(sizes, seed, order):
     pool = pool_of(private(sizes) + private(sizes, "crow") + [("owl", "both"), ("crow", "both")], 1)
     split = split_groups(pool, RATIOS, part_names=SPLITS, seed=seed)
@@ -134,7 +134,7 @@ def test_split_groups_does_not_depend_on_row_order_or_names(sizes, seed, order):
 
 
 @given(sizes=sizes_of_groups, added=sizes_of_groups)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_split_groups_adding_a_class_moves_no_other(sizes, added):
     owls = split_groups(pool_of(private(sizes), 2), RATIOS, part_names=SPLITS, seed=7)
     both = split_groups(pool_of(private(sizes) + private(added, "crow"), 2), RATIOS, part_names=SPLITS, seed=7)
@@ -147,7 +147,7 @@ def test_split_groups_adding_a_class_moves_no_other(sizes, added):
     ),
     k=st.integers(2, 5),
 )
-@settings(max_examples=15, suppress_health_check=SLOW, deadline=None)
+@settings(max_examples=15, suppress_health_check=SLOW)
 def test_split_groups_folds_are_never_further_from_the_shares_than_scikit_learn(placed, k):
     sources_of = pd.DataFrame(placed).drop_duplicates([0, 1]).groupby(0).size()
     assume(sources_of.min() >= k)
@@ -241,7 +241,7 @@ def test_split_groups_impossible_joint_assignment_names_the_class():
 
 
 @given(sizes=st.lists(st.integers(1, 3), min_size=5, max_size=30), k=st.integers(2, 5), seed=st.integers(0, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_split_groups_folds_test_every_group_once(sizes, k, seed):
     pool = pool_of(private(sizes), 3)
     split = split_groups(pool, np.full(k, 1 / k), part_names=[str(n) for n in range(k)], seed=seed)

@@ -43,7 +43,7 @@ def labels():
     return {f"p{number:02d}": int(number < 6) for number in range(20)}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(1, 3), min_size=20, max_size=20),
     st.sets(st.integers(0, 19), max_size=3),

@@ -132,7 +132,7 @@ def test_every_missing_or_repeated_or_strange_file_is_told_at_once(folder):  # E
         read(folder)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(n_folds=st.integers(3, 6), seed=st.integers(0, 99), labels=st.lists(st.booleans(), min_size=14, max_size=40))
 def test_made_splits_survive_being_written_and_given(tmp_path_factory, n_folds, seed, labels):
     cohort = {f"p{number:02d}": int(label) for number, label in enumerate([True] * 6 + [False] * 6 + labels)}

@@ -20,7 +20,7 @@ def patients(n_positive, n_negative):
 SIZES = st.integers(4, 14).flatmap(lambda low: st.tuples(st.integers(low, 40), st.integers(low, 40), st.just(low)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES, st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
 def test_make_splits_keeps_every_promise(sizes, seed, random):
     n_positive, n_negative, low = sizes

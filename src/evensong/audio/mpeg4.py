@@ -49,7 +49,7 @@ def _audio_stream(container: Any) -> Any:
     if len(container.streams.audio) != 1:
         raise InputFault("Q_CODEC", f"{len(container.streams.audio)} audio streams, expected one")
     stream = container.streams.audio[0]
-    name = stream.codec_context.name
+    name = stream.codec_context.name if stream.codec_context else "unknown"
     if name not in _CODECS and not name.startswith("pcm_"):
         raise InputFault("Q_CODEC", f"codec {name}; AAC, ALAC, MP3 and PCM are read from M4A")
     return stream
