@@ -96,7 +96,9 @@ def test_images_alone_give_the_same_tables_and_pixels(repo: SmallRepo, tmp_path:
     shutil.copytree(small_data, images)
     shutil.rmtree(images / "voice" / "recordings")
     shutil.copytree(repo.folder / "artifacts/voice/melSpec", images / "voice" / "recordings")
-    shutil.copytree(repo.folder / "artifacts/voice/splits", images / "voice/cohort/splits")
+    # what a cohort brings along: the lists of the sub-databases and the common one
+    lists = shutil.ignore_patterns("labels.csv", "control")
+    shutil.copytree(repo.folder / "artifacts/voice/splits", images / "voice/cohort/splits", ignore=lists)
     second = make_repo(tmp_path / "images", images)
     second.must("dvc", "repro", "voice_tables")
     name = "artifacts/voice/combined/subdb3/audio_imbalmed_subdb3_combined.csv"
