@@ -34,23 +34,27 @@ def test_lists_are_in_block_style() -> None:
     assert [value for value in values if value.startswith("[")] == ["[]"]
 
 
+@pytest.mark.fault("C14")
 def test_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     path = changed(tmp_path, "target_samples:", "targt_samples:")
     with pytest.raises(ParamsError, match=r"night\.augment\.targt_samples: unknown key; did you mean 'target_samples'"):
         load_section("night.augment", NightAugment, path)
 
 
+@pytest.mark.fault("C15")
 def test_missing_key_is_named(tmp_path: Path) -> None:
     path = changed(tmp_path, "  cap_majority: true        # false", "  # false")
     with pytest.raises(ParamsError, match=r"night\.augment\.cap_majority: missing key"):
         load_section("night.augment", NightAugment, path)
 
 
+@pytest.mark.fault("C15")
 def test_missing_section_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="'agument' is not in night; did you mean 'augment'"):
         load_section("night.agument", NightAugment, PARAMS)
 
 
+@pytest.mark.fault("C16", "C19")
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -59,10 +63,14 @@ def test_missing_section_names_the_nearest(tmp_path: Path) -> None:
         ("epochs: 20", "epochs: true", r"train\.epochs"),
         ("epochs: 20", "epochs: 0", r"train\.epochs"),
         ("learning_rate: 0.003", "learning_rate: fast", r"train\.learning_rate: .*got 'fast'"),
+        ("learning_rate: 0.003", "learning_rate: no", r"train\.learning_rate: .*got 'no'"),
+        ("learning_rate: 0.003", "learning_rate: 12:30", r"train\.learning_rate: .*got '12:30'"),
         ("learning_rate: 0.003", "learning_rate: .nan", r"train\.learning_rate"),
         ("select: best", "select: bset", r"train\.select: .*'best' or 'last'"),
         ("seed: 42\n\nruntime", "seed: -1\n\nruntime", r"train\.seed"),
         ("seed: 42\n\nruntime", "seed: 4294967296\n\nruntime", r"train\.seed"),
+        ("seed: 42\n\nruntime", "seed: 4.2\n\nruntime", r"train\.seed: .*got 4\.2"),
+        ("seed: 42\n\nruntime", "seed: many\n\nruntime", r"train\.seed: .*got 'many'"),
     ],
 )
 def test_train_value_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -70,12 +78,22 @@ def test_train_value_refused(tmp_path: Path, old: str, new: str, message: str) -
         load_section("train", Train, changed(tmp_path, old, new))
 
 
+@pytest.mark.fault("C08", "C10", "C11", "C21")
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("train: 0.8", "train: 0.9", r"night\.index: train \+ val \+ test must be 1, is 1\.1"),
+        ("train: 0.8", "train: 0.7", r"night\.index: train \+ val \+ test must be 1, is 0\.9"),
+        ("train: 0.8", "train: 0.80000001", r"must be 1"),
         ("train: 0.8\n    val: 0.1\n    test: 0.1", "train: 0.8\n    val: 0.2\n    test: 0", "must each be above 0"),
-        ("target_samples: 60", "target_samples: 0", r"target_samples"),
+        (
+            "train: 0.8\n    val: 0.1\n    test: 0.1",
+            "train: 0.9\n    val: 0.2\n    test: -0.1",
+            r"index\.test: .*got -0\.1",
+        ),
+        ("target_samples: 60", "target_samples: 0", r"target_samples: .*greater than or equal to 1, got 0"),
+        ("target_samples: 60", "target_samples: -5", r"target_samples: .*greater than or equal to 1, got -5"),
+        ("target_samples: 60", "target_samples: 1000000000", r"target_samples: .*less than or equal to 1000000"),
         ("fmax_hz: 11000", "fmax_hz: 12000", "above half of"),
         ("hop_length: 512", "hop_length: 2048", "hop_length 2048 is above n_fft 1024"),
         ("group_pattern: ^(.+?)_take\\d+$", "group_pattern: ^.+$", "exactly one capture group"),
@@ -91,18 +109,21 @@ def test_night_value_refused(tmp_path: Path, old: str, new: str, message: str) -
         load_section("night", Night, changed(tmp_path, old, new))
 
 
-@pytest.mark.parametrize("workers", ["0", "-1", "1025", "many", "2.0"])
+@pytest.mark.fault("C20")
+@pytest.mark.parametrize("workers", ["0", "-1", "1025", "10000", "many", "2.0"])
 def test_workers_out_of_range(tmp_path: Path, workers: str) -> None:
     with pytest.raises(ParamsError, match=r"(?s)runtime\.workers: ((?!constrained).)*$"):
         load_section("runtime", Runtime, changed(tmp_path, "workers: auto", f"workers: {workers}"))
 
 
+@pytest.mark.fault("C17", "C18")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("train: {a: 1}\ntrain: {a: 2}\n", "train"),
         ("a: &x 1\nb: *x\n", "aliases"),
         ("a: !!python/object:os.system {}\n", "constructor"),
+        ("a: !!python/object/apply:os.system ['exit 1']\n", "constructor"),
         ("- a\n", "expected sections"),
         ("a: [1\n", "params.yaml"),
         ("", "expected sections"),
@@ -115,6 +136,7 @@ def test_hostile_or_broken_yaml(tmp_path: Path, text: str, message: str) -> None
         read_params(path)
 
 
+@pytest.mark.fault("H09")
 def test_alias_bomb_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
@@ -131,6 +153,7 @@ def test_missing_file_and_not_utf8(tmp_path: Path) -> None:
         read_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.fault("C16")
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     # YAML 1.2, unlike PyYAML: an exponent without a dot is a number, `no` a string, a leading zero decimal
     path = tmp_path / "params.yaml"
@@ -138,6 +161,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     assert read_params(path) == {"a": 0.001, "b": "no", "c": 12, "d": "12:30"}
 
 
+@pytest.mark.fault("C14")
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=20))
 def test_any_unknown_key_is_named(key: str) -> None:
     train: dict[str, Any] = dict(YAML(typ="safe", pure=True).load(PARAMS.read_text(encoding="utf-8"))["train"])

@@ -270,6 +270,8 @@ class Train(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     mixup_alpha: Annotated[float, Field(ge=0, le=100)]
     spec_augment: SpecAugment
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]  # 0 keeps the last step's weights
+    test_shifts: Annotated[int, Field(ge=1, le=64)]
     select: Literal["best", "last"]
     device: Literal["cpu", "cuda"]
     threads: Annotated[int, Field(ge=1, le=256)]

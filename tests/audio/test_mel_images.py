@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
 from evensong.audio.mel import MelTransform
-from evensong.audio.mel_images import IMAGE_SUFFIXES, decode_image, encode_image, mel_image, read_image
+from evensong.audio.mel_images import (
+    IMAGE_SUFFIXES,
+    decode_image,
+    encode_image,
+    inspect_image,
+    mel_image,
+    read_image,
+)
 from evensong.errors import DataError, InputFault
 from evensong.schemas import VoiceMels
 
@@ -108,9 +115,10 @@ def test_decode_image_takes_colour_and_any_size(picture: np.ndarray, write: Writ
         assert read_image(write(name, file_bytes(large.convert(mode), form))).shape == (300, 500)
 
 
+@pytest.mark.fault("F04")
 @settings(max_examples=60)
 @given(share=st.floats(0, 0.98), form=st.sampled_from(["JPEG", "PNG"]))
-def test_read_image_refuses_any_cut(share: float, form: str, tmp_path_factory: pytest.TempPathFactory):  # F04
+def test_read_image_refuses_any_cut(share: float, form: str, tmp_path_factory: pytest.TempPathFactory):
     noise = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
     content = file_bytes(Image.fromarray(noise), form)
     path = tmp_path_factory.mktemp("cut") / "x.jpg"
@@ -118,36 +126,42 @@ def test_read_image_refuses_any_cut(share: float, form: str, tmp_path_factory: p
     assert reason_of(path) in {"Q_EMPTY", "Q_FORMAT", "Q_TRUNCATED", "Q_CORRUPT"}
 
 
-def test_read_image_half_a_jpeg_is_truncated(picture: np.ndarray, write: Write):  # F04
+@pytest.mark.fault("F04")
+def test_read_image_half_a_jpeg_is_truncated(picture: np.ndarray, write: Write):
     content = encode_image(picture, drawn())
     assert reason_of(write("x.jpg", content[: len(content) * 3 // 4])) == "Q_TRUNCATED"
 
 
-def test_read_image_bomb_is_refused_by_its_header(write: Write):  # F07, H08
+@pytest.mark.fault("F07")
+def test_read_image_bomb_is_refused_by_its_header(write: Write):
     bomb = file_bytes(Image.new("L", (12_000, 12_000)), "PNG")
     assert len(bomb) < 200_000
     assert reason_of(write("x.png", bomb)) == "Q_TOO_LARGE"
 
 
+@pytest.mark.fault("F08")
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF"])
-def test_read_image_other_formats_named_jpg_are_refused(form: str, picture: np.ndarray, write: Write):  # F08
+def test_read_image_other_formats_named_jpg_are_refused(form: str, picture: np.ndarray, write: Write):
     assert reason_of(write("x.jpg", file_bytes(Image.fromarray(picture), form))) == "Q_FORMAT"
 
 
-def test_read_image_cmyk_and_transparency_are_refused(picture: np.ndarray, write: Write):  # F09
+@pytest.mark.fault("F09")
+def test_read_image_cmyk_and_transparency_are_refused(picture: np.ndarray, write: Write):
     image = Image.fromarray(picture)
     assert reason_of(write("x.jpg", file_bytes(image.convert("CMYK"), "JPEG"))) == "Q_MODE"
     image.putalpha(100)
     assert reason_of(write("x.png", file_bytes(image.convert("RGBA"), "PNG"))) == "Q_MODE"
 
 
-def test_read_image_turned_by_exif_is_refused(picture: np.ndarray, write: Write):  # F10
+@pytest.mark.fault("F10")
+def test_read_image_turned_by_exif_is_refused(picture: np.ndarray, write: Write):
     exif = Image.Exif()
     exif[0x0112] = 6
     assert reason_of(write("x.jpg", file_bytes(Image.fromarray(picture), "JPEG", exif=exif))) == "Q_EXIF"
 
 
-def test_read_image_of_one_grey_is_silent(write: Write):  # F11
+@pytest.mark.fault("F11")
+def test_read_image_of_one_grey_is_silent(write: Write):
     assert reason_of(write("x.png", file_bytes(Image.new("L", (9, 9), 7), "PNG"))) == "Q_SILENT"
 
 
@@ -165,6 +179,38 @@ def test_read_image_links_fifos_and_empty_files_are_refused(picture: np.ndarray,
     assert reason_of(tmp_path / "fifo.jpg") == "Q_NOT_REGULAR"
     assert reason_of(write("empty.jpg", b"")) == "Q_EMPTY"
     assert reason_of(write("text.jpg", b"hello")) == "Q_FORMAT"
+
+
+@pytest.mark.fault("F07")
+def test_read_image_bomb_as_jpeg_is_refused_by_its_header(write: Write):
+    bomb = file_bytes(Image.new("L", (12_000, 12_000)), "JPEG")
+    assert len(bomb) < 3_000_000
+    assert reason_of(write("x.jpg", bomb)) == "Q_TOO_LARGE"
+
+
+@pytest.mark.fault("F05")
+def test_truncated_images_are_never_let_through():
+    sources = [path.read_text(encoding="utf-8") for path in (Path(__file__).parents[2] / "src").rglob("*.py")]
+    assert not any("LOAD_TRUNCATED_IMAGES" in source for source in sources)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+@pytest.mark.fault("F09")
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_inspect_image_tells_grey_in_rgb_from_colour(form: str, picture: np.ndarray, write: Write):
+    grey = Image.fromarray(picture).convert("RGB")
+    colour = Image.merge("RGB", [Image.fromarray(channel) for channel in (picture, 255 - picture, picture // 2)])
+    assert [inspect_image(write("x.jpg", file_bytes(image, form)))[1] for image in (grey, colour)] == [False, True]
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95, 100])
+def test_png_is_lossless_to_the_byte_and_jpg_is_not(quality: int, picture: np.ndarray, write: Write):
+    png = encode_image(picture, drawn(format="png"))
+    stored = read_image(write("x.png", png))
+    np.testing.assert_array_equal(stored, picture)
+    assert encode_image(stored, drawn(format="png")) == png
+    jpg = encode_image(picture, drawn(jpeg_quality=quality))
+    assert (read_image(write("x.jpg", jpg)) != picture).any()
 
 
 def test_image_suffixes_are_lower_case():

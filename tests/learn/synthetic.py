@@ -17,8 +17,8 @@ SOME_AUGMENT = SpecAugment(n_freq_masks=1, max_freq_share=0.2, n_time_masks=1, m
 def train_settings(**changes: Any) -> Train:
     values: dict[str, Any] = {
         "epochs": 2, "learning_rate": 0.003, "weight_decay": 0.05, "warmup_epochs": 0.5, "label_smoothing": 0.1,
-        "mixup_alpha": 0.2, "spec_augment": SOME_AUGMENT, "select": "best", "device": "cpu", "threads": 1,
-        "precision": "float32", "seed": 42,
+        "mixup_alpha": 0.2, "spec_augment": SOME_AUGMENT, "ema_decay": 0.0, "test_shifts": 1, "select": "best",
+        "device": "cpu", "threads": 1, "precision": "float32", "seed": 42,
     }  # fmt: skip
     return Train(**{**values, **changes})
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.learn.synthetic import NO_AUGMENT, fold_table, labels_of, track_settings, train_settings, write_arrays
 
 from evensong.errors import DataError, ParamsError, ResourceError
-from evensong.learn.fit import Fitted, Fold, fit_fold, learning_rate_at, shuffled_batches
+from evensong.learn.fit import Fitted, Fold, Trainer, fit_fold, learning_rate_at, shuffled_batches
 from evensong.learn.resume import FoldState
 from evensong.learn.seeds import keyed_generator
 from evensong.learn.store import ArrayStore
@@ -28,11 +28,14 @@ def _fold(number: int = 0, *, batch_size: int = 8, **train: Any) -> Fold:
     return Fold(number, *parts, 2, track_settings(batch_size=batch_size), train_settings(**train))
 
 
-def _fit(folder: Path, fold: Fold) -> Fitted:
+def _store(folder: Path) -> ArrayStore:
     if not (folder / "arrays.npy").exists():
         write_arrays(folder / "arrays.npy", labels_of(fold_table()))
-    store, state = ArrayStore([folder / "arrays.npy"]), FoldState(folder / "state", 1e9)
-    return fit_fold(fold, store, state, lambda _: None)
+    return ArrayStore([folder / "arrays.npy"])
+
+
+def _fit(folder: Path, fold: Fold) -> Fitted:
+    return fit_fold(fold, _store(folder), FoldState(folder / "state", 1e9), lambda _: None)
 
 
 def _same(one: Fitted, other: Fitted) -> bool:
@@ -64,8 +67,9 @@ def test_what_ran_before_in_the_process_does_not_show(tmp_path: Path) -> None:
     assert _same(alone, _fit(tmp_path, _fold(1)))
 
 
-def test_continued_training_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
-    fold = _fold(epochs=4)
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_continued_training_ends_as_the_uninterrupted_one(tmp_path: Path, ema_decay: float) -> None:
+    fold = _fold(epochs=4, ema_decay=ema_decay)
     whole = _fit(tmp_path, fold)
     state = FoldState(tmp_path / "killed", 0.0)
 
@@ -100,6 +104,40 @@ def test_predictions_are_those_of_the_selected_epoch(tmp_path: Path) -> None:
         assert np.allclose(fitted.test_probs.sum(axis=1), 1)
         selected.append(fitted.selected_epoch)
     assert min(selected) < 6  # else nothing would tell the selected epoch from the last
+
+
+def test_averaged_weights_follow_the_steps_by_hand(tmp_path: Path) -> None:
+    fold = _fold(ema_decay=0.9)
+    trainer = Trainer(fold, _store(tmp_path))
+    name = next(iter(dict(trainer.model.named_parameters())))
+    expected = trainer.model.state_dict()[name].clone()
+    for step in range(1, 3):
+        with torch.no_grad():
+            trainer.model.state_dict()[name].add_(step)
+        trainer.average.update(trainer.model, step=step)
+        decay = min(0.9, 1 - step ** -(3 / 4))  # the first step is taken over whole
+        expected = decay * expected + (1 - decay) * trainer.model.state_dict()[name]
+    assert torch.allclose(trainer.scored.state_dict()[name], expected, rtol=1e-6)
+
+
+def test_averaged_weights_are_kept_and_predict(tmp_path: Path) -> None:
+    plain, averaged = (_fit(tmp_path, _fold(ema_decay=decay, epochs=4, select="last")) for decay in (0.0, 0.9))
+    first = next(iter(plain.weights))
+    assert plain.history[-1].train_loss == averaged.history[-1].train_loss  # the steps themselves are the same
+    assert not torch.equal(plain.weights[first], averaged.weights[first])
+    assert not np.array_equal(plain.test_probs, averaged.test_probs)
+
+
+def test_prediction_averages_over_time_shifts(tmp_path: Path) -> None:
+    trainer = Trainer(_fold(), _store(tmp_path))
+    rows = trainer.fold.test_set.rows
+    halves = trainer.predict(rows, n_shifts=2)
+    array = np.load(tmp_path / "arrays.npy")
+    np.save(tmp_path / "rolled.npy", np.roll(array, array.shape[2] // 2, axis=2))
+    trainer.store = ArrayStore([tmp_path / "rolled.npy"])
+    rolled = trainer.predict(rows)
+    trainer.store = _store(tmp_path)
+    assert np.allclose(halves, (trainer.predict(rows) + rolled) / 2, atol=1e-6)
 
 
 def test_without_validation_the_last_epoch_is_taken(tmp_path: Path) -> None:

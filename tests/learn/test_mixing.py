@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evensong.learn.mixing import mask_bands, mixup, shift_time, spec_augment
+from evensong.learn.mixing import mask_bands, mixup, shift_time, spec_augment, time_shifts
 from evensong.learn.seeds import keyed_generator
 from evensong.schemas import SpecAugment
 
@@ -68,3 +68,9 @@ def test_same_key_gives_same_batch_and_another_epoch_another() -> None:
     once, again, other = (spec_augment(_mels(), settings, keyed_generator(42, "epoch", 0, e)) for e in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
+
+
+def test_time_shifts_start_with_the_clip_and_go_round_once() -> None:
+    mels = _mels(2)
+    views = list(time_shifts(mels, 3))
+    assert [torch.equal(view, mels.roll(4 * k, dims=3)) for k, view in enumerate(views)] == [True, True, True]

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from tests.privileges import without_root
 
+import evensong.night.scan as scan_module
 from evensong.errors import DataError, IntegrityError
 from evensong.night.scan import scan_folder
 from evensong.schemas import NightScan
@@ -37,6 +39,7 @@ def used(found):
     return found.clips.loc[found.clips["status"] == "used", "path"].tolist()
 
 
+@pytest.mark.fault("A13", "B06", "B16", "C02")
 def test_scan_lists_every_clip_and_the_accounting_closes(night, clip):
     (night / "asio flammeus" / "notes.txt").write_text("x")
     (night / "asio flammeus" / ".DS_Store").write_text("x")
@@ -63,6 +66,7 @@ def test_scan_lists_every_clip_and_the_accounting_closes(night, clip):
     assert found.clips["class_name"].unique().tolist() == ["Flugzeug é", "asio flammeus"]
 
 
+@pytest.mark.fault("B13")
 def test_scan_does_not_depend_on_workers_or_creation_order(night, clip, tmp_path):
     other = tmp_path / "other"
     for path in sorted(night.rglob("*.wav"), reverse=True):
@@ -92,18 +96,21 @@ def test_scan_one_class_is_refused(tmp_path, clip):
         scan(tmp_path)
 
 
+@pytest.mark.fault("B15")
 def test_scan_empty_class_is_named(night):
     (night / "crow").mkdir()
     with pytest.raises(DataError, match="class crow: 0 usable of 0 listed"):
         scan(night)
 
 
+@pytest.mark.fault("B15")
 def test_scan_class_without_a_usable_clip_is_named(night, clip):
     clip(night / "crow/a.wav", 500, level=0.0)
     with pytest.raises(DataError, match="class crow: 0 usable of 1 listed"):
         scan(night)
 
 
+@pytest.mark.fault("B16")
 def test_scan_nested_folder_needs_recursive(night, clip):
     clip(night / "asio flammeus/2024/june/a.wav", 500)
     with pytest.raises(DataError, match=r"2024: a folder inside a class folder; .*recursive: true"):
@@ -111,12 +118,45 @@ def test_scan_nested_folder_needs_recursive(night, clip):
     assert "asio flammeus/2024/june/a.wav" in used(scan(night, recursive=True))
 
 
-def test_scan_same_sound_in_two_classes_names_both(night):
+@pytest.mark.fault("C01")
+@pytest.mark.parametrize("name", ["x.wav", "x.flac"])
+def test_scan_same_sound_in_two_classes_names_both(night, name):
     source = night / "asio flammeus/call0_take0.wav"
-    samples, rate = soundfile.read(source, dtype="int16")
-    soundfile.write(night / "Flugzeug é/x.flac", samples, rate)  # other bytes, equal samples
-    with pytest.raises(DataError, match=r"Flugzeug é/x.flac and asio flammeus/call0_take0.wav"):
+    if name == "x.wav":
+        shutil.copy(source, night / "Flugzeug é" / name)
+    else:  # other bytes, equal samples
+        samples, rate = soundfile.read(source, dtype="int16")
+        soundfile.write(night / "Flugzeug é" / name, samples, rate)
+    with pytest.raises(
+        DataError, match=rf"1 sound in two classes.*\n  Flugzeug é/{name} and asio flammeus/call0_take0.wav"
+    ):
         scan(night)
+
+
+@pytest.mark.fault("C03")
+def test_scan_same_sound_in_two_containers_is_used_once(night):
+    samples, rate = soundfile.read(night / "asio flammeus/call0_take0.wav", dtype="int16")
+    soundfile.write(night / "asio flammeus/call0_take0.flac", samples, rate)
+    found = scan(night)
+    rows = found.clips.set_index("path")
+    assert rows.loc["asio flammeus/call0_take0.wav", ["status", "duplicate_of"]].tolist() == [
+        "duplicate",
+        "asio flammeus/call0_take0.flac",  # the first by path
+    ]
+    assert found.counts["used"] == 15
+
+
+@pytest.mark.fault("C04")
+def test_scan_lossy_copy_is_another_sound_that_only_the_groups_table_ties_to_its_original(night):
+    samples, rate = soundfile.read(night / "asio flammeus/call0_take0.wav", dtype="int16")
+    soundfile.write(night / "asio flammeus/copy.mp3", samples, rate)
+    assert scan(night).counts["sources"] == 16
+    groups = {path: f"s{n}" for n, path in enumerate(used(scan(night)))}
+    groups["asio flammeus/copy.mp3"] = groups["asio flammeus/call0_take0.wav"]
+    rows = "".join(f"{path},{source}\n" for path, source in groups.items())
+    (night / "groups.csv").write_text(f"path,source_id\n{rows}", encoding="utf-8")
+    found = scan(night)
+    assert (found.counts["used"], found.counts["sources"]) == (16, 15)
 
 
 def test_scan_over_the_budget_lists_every_refused_file(night, capsys):
@@ -137,6 +177,7 @@ def test_scan_budget_counts_audio_files_only(night):
         scan(night, max_quarantined=0.05)
 
 
+@pytest.mark.fault("B07", "B08", "B09")
 def test_scan_links_are_never_followed(night, clip, tmp_path):
     outside = clip(tmp_path / "outside.wav", 900)
     (night / "asio flammeus/link.wav").symlink_to(outside)
@@ -147,6 +188,7 @@ def test_scan_links_are_never_followed(night, clip, tmp_path):
         assert outcome_of(found, f"asio flammeus/{name}") == ("quarantined", "Q_LINK")
 
 
+@pytest.mark.fault("B07")
 def test_scan_linked_class_folder_is_refused(night, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (night / "crow").symlink_to(tmp_path / "elsewhere")
@@ -154,11 +196,13 @@ def test_scan_linked_class_folder_is_refused(night, tmp_path):
         scan(night)
 
 
+@pytest.mark.fault("B10")
 def test_scan_pipe_named_wav_does_not_block(night):
     os.mkfifo(night / "asio flammeus/pipe.wav")
     assert outcome_of(scan(night), "asio flammeus/pipe.wav") == ("quarantined", "Q_NOT_REGULAR")
 
 
+@pytest.mark.fault("B04", "B05", "H14")
 def test_scan_control_characters_and_bad_bytes_are_refused_by_escaped_name(night):
     folder = night / "asio flammeus"
     shutil.copy(folder / "call0_take0.wav", folder / "new\nline.wav")
@@ -180,33 +224,41 @@ def test_scan_class_folders_equal_but_for_unicode_form_are_refused(night):
         scan(night)
 
 
+@pytest.mark.fault("B02")
 def test_scan_file_names_equal_but_for_unicode_form_are_both_used(night, clip):
     for n, form in enumerate(("NFC", "NFD")):
         clip(night / "asio flammeus" / unicodedata.normalize(form, "é.wav"), 700 + n)
     assert sum(unicodedata.normalize("NFC", path).endswith("é.wav") for path in used(scan(night))) == 2
 
 
-def test_scan_unreadable_file_is_quarantined(night):
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    (night / "asio flammeus/call0_take0.wav").chmod(0)
-    assert outcome_of(scan(night), "asio flammeus/call0_take0.wav") == ("quarantined", "Q_UNREADABLE")
+@pytest.mark.fault("B11")
+def test_scan_unreadable_file_is_quarantined(night, tmp_path):
+    tmp_path.chmod(0o755)
+    assert scan(night).counts["quarantined"] == 0
+    Path("data/night/asio flammeus/call0_take0.wav").chmod(0)
+    with without_root():
+        found = scan(Path("data/night"))  # relative: the folders above are for root alone
+    assert outcome_of(found, "asio flammeus/call0_take0.wav") == ("quarantined", "Q_UNREADABLE")
+    assert found.counts["used"] == 14
 
 
-def test_scan_file_changed_while_it_was_read_is_an_error(night, monkeypatch):
-    import evensong.night.scan as module
-
-    real = module.inspect
+@pytest.mark.fault("B12")
+@pytest.mark.parametrize("content", [None, b"half a fi"])
+def test_scan_file_changed_while_it_was_read_is_an_error(night, monkeypatch, content):
+    real = scan_module.inspect
 
     def inspect(path, limits):
+        if content is not None:  # a copy that is still going on must not pass for a broken file
+            path.write_bytes(content)
         os.utime(path, ns=(1, 1))
         return real(path, limits)
 
-    monkeypatch.setattr(module, "inspect", inspect)
+    monkeypatch.setattr(scan_module, "inspect", inspect)
     with pytest.raises(IntegrityError, match="changed while it was read"):
         scan(night)
 
 
+@pytest.mark.fault("B14")
 def test_scan_without_pattern_every_clip_is_its_own_source(night):
     found = scan(night)
     assert (found.clips["source_id"] == found.clips["pcm_sha256"].str[:16]).all()
@@ -219,6 +271,7 @@ def test_scan_pattern_groups_takes(night):
     assert found.clips.loc[found.clips["path"] == "asio flammeus/call1_take1.wav", "source_id"].item() == "call1"
 
 
+@pytest.mark.fault("C05")
 def test_scan_groups_table_overrides_the_pattern(night):
     rows = ["path,source_id"] + [
         f"{path.relative_to(night).as_posix()},night{n % 4}" for n, path in enumerate(sorted(night.rglob("*.wav")))
@@ -230,6 +283,7 @@ def test_scan_groups_table_overrides_the_pattern(night):
     assert found.counts["sources_in_several_classes"] == 4
 
 
+@pytest.mark.fault("C02")
 def test_scan_duplicate_belongs_to_the_source_of_the_clip_it_repeats(night):
     shutil.copy(night / "asio flammeus/call0_take0.wav", night / "asio flammeus/odd name.wav")
     found = scan(night, group_pattern=r"^(.+?)_take\d+$")
@@ -245,6 +299,7 @@ def test_scan_statistics_are_those_of_the_file(night, clip):
     assert np.isfinite(row["rms_dbfs"])
 
 
+@pytest.mark.fault("B13")
 def test_scan_sorts_by_composed_path(night):
     paths = scan(night).clips["path"].tolist()
     assert paths == sorted(paths, key=lambda path: unicodedata.normalize("NFC", path).encode())

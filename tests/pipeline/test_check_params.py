@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "model: test_efficientnet"
 
 
+@pytest.mark.fault("C21")
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -21,6 +22,16 @@ MODEL = "model: test_efficientnet"
             "there is no absent",
         ),
         ("epochs: 20", "epochs: many", r"train\.epochs"),
+        (
+            "n_mels: 64",
+            "n_mels: 400",
+            r"night\.mels: \d+ of 400 mel bands hold no weight: .* set n_mels to \d+ or raise n_fft",
+        ),
+        (
+            "n_mels: 64\n    fmin_hz: 50\n    fmax_hz: 8000",
+            "n_mels: 400\n    fmin_hz: 50\n    fmax_hz: 8000",
+            r"voice\.mels: ",
+        ),
     ],
 )
 def test_bad_value_is_refused_and_nothing_is_written(

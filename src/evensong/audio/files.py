@@ -20,6 +20,7 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "ClipStats",
     "Decoded",
+    "deadline_s",
     "decode",
     "downmix",
     "inspect",
@@ -38,6 +39,7 @@ _MAX_ABS = 8.0  # float files beyond this are not audio at full scale +/-1
 _MIN_MONO_ENERGY = 0.05  # of the channels' mean energy; below it they cancel each other
 _UNKNOWN = 2**63 - 1  # libsndfile's number of frames where the header has none
 _AAC_PADDING = 2_048  # samples an encoder may add
+_BLOCK = 1 << 16  # frames at a time where the arithmetic is wider than the samples: ten minutes fit in 600 MB
 
 
 class _Samples(NamedTuple):
@@ -113,6 +115,14 @@ def inspect(path: Path, limits: AudioLimits) -> tuple[Decoded, np.ndarray, ClipS
     return decoded, wave, stats
 
 
+def deadline_s(limits: AudioLimits) -> float:
+    """Seconds by the clock after which a decoder counts as hung: a minute, and a tenth of the longest accepted clip.
+
+    Why so long: an idle core decodes several hundred times faster than that, and a busy one must not change a result.
+    """
+    return 60 + limits.max_seconds / 10
+
+
 def downmix(waves: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Average the channels, unless they cancel each other: then the first one stands for all.
 
@@ -124,18 +134,24 @@ def downmix(waves: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     if len(waves) == 1:
         return waves[0], ()
-    wave = waves.mean(axis=0, dtype=np.float64)
-    energy = np.square(waves, dtype=np.float64).mean()
-    if np.square(wave).mean() < _MIN_MONO_ENERGY * energy:
+    wave, mixed, apart = np.empty(waves.shape[1], np.float32), 0.0, 0.0
+    for start in range(0, wave.size, _BLOCK):
+        block = waves[:, start : start + _BLOCK].astype(np.float64)
+        mean = block.mean(axis=0)
+        wave[start : start + _BLOCK] = mean
+        mixed, apart = mixed + np.square(mean).sum(), apart + np.square(block).sum()
+    if mixed < _MIN_MONO_ENERGY * apart / len(waves):
         return waves[0].copy(), ("W_PHASE",)
-    return wave.astype(np.float32), ()
+    return wave, ()
 
 
 def pcm_digest(decoded: Decoded) -> str:
     """SHA-256 over sample rate, channels and 16-bit samples: equal sound, whatever the container and its tags."""
     digest = hashlib.sha256(f"{decoded.sample_rate_hz} {len(decoded.waves)}\n".encode())
-    scaled = np.rint(decoded.waves * np.float32(32_768))
-    digest.update(np.clip(scaled, -32_768, 32_767).astype("<i2").tobytes())
+    for wave in decoded.waves:
+        for start in range(0, wave.size, _BLOCK):
+            scaled = np.rint(wave[start : start + _BLOCK] * np.float32(32_768))
+            digest.update(np.clip(scaled, -32_768, 32_767).astype("<i2").tobytes())
     return digest.hexdigest()
 
 
@@ -190,11 +206,15 @@ def _checked_flac(samples: np.ndarray, raw: bytes) -> np.ndarray:
     """Compare FLAC samples, (n_channels, n_frames) int32 left-justified, with the file's own digest; to float32."""
     digest, bits = containers.flac_md5(raw)
     if any(digest) and bits in (8, 16, 24, 32):
-        plain = np.ascontiguousarray((samples >> (32 - bits)).T).astype("<i4")
-        packed = plain.view(np.uint8).reshape(-1, 4)[:, : bits // 8].tobytes()
-        if hashlib.md5(packed, usedforsecurity=False).digest() != digest:
+        found = hashlib.md5(usedforsecurity=False)
+        for start in range(0, samples.shape[1], _BLOCK):
+            plain = np.ascontiguousarray((samples[:, start : start + _BLOCK] >> (32 - bits)).T).astype("<i4")
+            found.update(plain.view(np.uint8).reshape(-1, 4)[:, : bits // 8].tobytes())
+        if found.digest() != digest:
             raise InputFault("Q_CORRUPT", "the FLAC samples do not match the file's own digest")
-    return samples.astype(np.float32) / np.float32(2**31)
+    waves = samples.astype(np.float32)
+    waves /= np.float32(2**31)
+    return waves
 
 
 def _check_length(n_frames: int, declared: int, container: containers.Container, raw: bytes) -> None:

@@ -23,6 +23,7 @@ _CODECS = {
 }
 _OWN_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")  # RIFF + fmt + data, the 44 bytes write_wav writes
 _INT16 = 32_768.0
+_BLOCK = 1 << 16  # frames read at a time: a long 24-bit or 64-bit file never lies in memory twice
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,16 @@ def read_samples(file: BinaryIO, header: WavHeader) -> np.ndarray:
         InputFault: Q_TRUNCATED, the file shrank since its header was read.
     """
     file.seek(header.data_start)
-    n_bytes = header.n_frames * header.frame_bytes
-    raw = file.read(n_bytes)
-    if len(raw) != n_bytes:
-        raise InputFault("Q_TRUNCATED", f"{n_bytes} bytes of samples declared, {len(raw)} read")
-    return np.ascontiguousarray(_to_float(raw, header.codec).reshape(-1, header.n_channels).T)
+    n_bytes, n_read = header.n_frames * header.frame_bytes, 0
+    waves = np.empty((header.n_channels, header.n_frames), np.float32)
+    for start in range(0, header.n_frames, _BLOCK):
+        block = waves[:, start : start + _BLOCK]
+        raw = file.read(block.shape[1] * header.frame_bytes)
+        n_read += len(raw)
+        if len(raw) != block.shape[1] * header.frame_bytes:
+            raise InputFault("Q_TRUNCATED", f"{n_bytes} bytes of samples declared, {n_read} read")
+        block[:] = _to_float(raw, header.codec).reshape(-1, header.n_channels).T
+    return waves
 
 
 def _to_float(raw: bytes, codec: str) -> np.ndarray:

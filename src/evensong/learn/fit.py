@@ -14,10 +14,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from evensong.errors import DataError, ParamsError, ResourceError
-from evensong.learn.mixing import mixup, spec_augment
+from evensong.learn.mixing import mixup, spec_augment, time_shifts
 from evensong.learn.models import build_model, input_size, load_pretrained
 from evensong.learn.optimizer import AdamW
 from evensong.learn.resume import Facts, FoldState, Tensors
@@ -25,6 +25,7 @@ from evensong.learn.scores import balanced_accuracy, macro_f1
 from evensong.learn.seeds import derive_seed, keyed_generator
 from evensong.learn.store import ArrayStore
 from evensong.learn.tables import Subset
+from evensong.learn.timm_import import import_timm
 from evensong.schemas import TrackTrain, Train
 
 Floats = NDArray[np.float64]
@@ -142,10 +143,17 @@ class Trainer:
         model = build_model(fold.track.model, fold.n_classes, self.size)
         self.left_out = load_pretrained(model, fold.track.pretrained) if fold.track.pretrained else []
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = _average_of(self.model, fold.train.ema_decay)
         self.optimizer = AdamW(self.model, fold.train.weight_decay)
         self.history: list[Epoch] = []
         self.best: Tensors = {}
         self.best_epoch = 0
+
+    @property
+    def scored(self) -> nn.Module:
+        """The network that is validated, kept and predicts: the averaged one where there is one."""
+        network: nn.Module = self.average.module if self.average else self.model
+        return network
 
     def train_epoch(self, epoch: int) -> None:
         """One pass over the training items, then the validation scores of the originals.
@@ -163,6 +171,8 @@ class Trainer:
             step = (epoch - 1) * len(batches) + index
             learning_rate = learning_rate_at(step, len(batches), fold.train)
             loss = self._train_batch(train_set.rows[batch], train_set.labels[batch], learning_rate, rng)
+            if self.average:
+                self.average.update(self.model, step=step + 1)
             if not math.isfinite(loss):
                 raise ResourceError(
                     f"fold {fold.number}: the loss is {loss} at epoch {epoch}, step {index + 1} of {len(batches)} "
@@ -204,8 +214,11 @@ class Trainer:
             balanced_accuracy=balanced_accuracy(labels, chosen, n_classes),
         )
 
-    def predict(self, rows: Ints) -> Floats:
+    def predict(self, rows: Ints, n_shifts: int = 1) -> Floats:
         """Class probabilities of stored items, in float32 whatever the training precision.
+
+        Args:
+            n_shifts: circular time shifts to average over, the first of them none.
 
         Returns:
             (len(rows), n_classes) float64, each row summing to 1.
@@ -213,16 +226,20 @@ class Trainer:
         Raises:
             ResourceError: a probability is not finite.
         """
-        self.model.eval()
+        self.scored.eval()
         batches = [rows[i : i + self.fold.track.batch_size] for i in range(0, len(rows), self.fold.track.batch_size)]
         with torch.inference_mode():
-            probs = [self.model(self._inputs(batch)).double().softmax(dim=1).cpu().numpy() for batch in batches]
+            probs = [self._probabilities(self._inputs(batch), n_shifts) for batch in batches]
         stacked: Floats = np.concatenate(probs) if probs else np.empty((0, self.fold.n_classes))
         if not np.isfinite(stacked).all():
             raise ResourceError(
                 f"fold {self.fold.number}: the model gives values that are not finite; lower train.learning_rate"
             )
         return stacked
+
+    def _probabilities(self, mels: Tensor, n_shifts: int) -> Floats:
+        views = [self.scored(view).double().softmax(dim=1) for view in time_shifts(mels, n_shifts)]
+        return torch.stack(views).mean(dim=0).cpu().numpy()
 
     def _inputs(self, rows: Ints) -> Tensor:
         """Standardised (batch, 1, height, width) float32 on the device, at the size the network takes."""
@@ -233,16 +250,17 @@ class Trainer:
         return mels.contiguous(memory_format=torch.channels_last)
 
     def _weights(self) -> Tensors:
-        return {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.scored.state_dict().items()}
 
     def finish(self) -> Fitted:
         """Go back to the selected epoch and predict all validation and test items, copies included."""
         if self.best:
-            self.model.load_state_dict(self.best, strict=True)
+            self.scored.load_state_dict(self.best, strict=True)
+        n_shifts = self.fold.train.test_shifts
         return Fitted(
             weights=self._weights(),
-            val_probs=self.predict(self.fold.val_set.rows),
-            test_probs=self.predict(self.fold.test_set.rows),
+            val_probs=self.predict(self.fold.val_set.rows, n_shifts),
+            test_probs=self.predict(self.fold.test_set.rows, n_shifts),
             history=self.history,
             selected_epoch=self.best_epoch or len(self.history),
             mean=self.mean,
@@ -253,6 +271,8 @@ class Trainer:
     def snapshot(self) -> tuple[Tensors, Facts]:
         """All that the next epoch depends on, as named tensors and plain facts."""
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.average:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.scored.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         tensors |= self.optimizer.named_state()
         return tensors, {"history": history_to_facts(self.history), "best_epoch": self.best_epoch}
@@ -263,6 +283,8 @@ class Trainer:
             return
         tensors, facts = saved
         self.model.load_state_dict(_named(tensors, "model/"), strict=True)
+        if self.average:
+            self.average.module.load_state_dict(_named(tensors, "average/"), strict=True)
         self.best, self.best_epoch = _named(tensors, "best/"), facts["best_epoch"]
         self.history = history_from_facts(facts["history"])
         self.optimizer.restore(tensors)
@@ -303,6 +325,12 @@ def learning_rate_at(step: int, steps_per_epoch: int, train: Train) -> float:
         return train.learning_rate * (step + 1) / (n_warmup + 1)
     share = (step - n_warmup) / max(1, n_steps - 1 - n_warmup)
     return train.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _average_of(model: nn.Module, decay: float) -> Any:
+    """A moving average of weights and batch statistics; short at first, so that the first steps are forgotten."""
+    ema = import_timm().utils.ModelEmaV3
+    return ema(model, decay=decay, use_warmup=True, warmup_power=3 / 4) if decay else None
 
 
 def _device(name: str) -> torch.device:

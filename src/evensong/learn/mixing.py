@@ -1,9 +1,10 @@
-"""Training-time augmentation of standardised mel batches: circular shift, SpecAugment, mixup.
+"""Augmentation of standardised mel batches: circular shift, SpecAugment, mixup.
 
-Every function works on the whole batch at once and draws only from the generator it is given.
+Every random function works on the whole batch at once and draws only from the generator it is given.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,17 @@ def shift_time(mels: Tensor, max_share: float, rng: np.random.Generator) -> Tens
     shifts = _on(mels, rng.integers(-furthest, furthest, size=(batch, 1, 1, 1), endpoint=True))
     frames = (torch.arange(n_frames, device=mels.device) - shifts) % n_frames
     return mels.gather(3, frames.expand(mels.shape))
+
+
+def time_shifts(mels: Tensor, n_shifts: int) -> Iterator[Tensor]:
+    """Views of the same items, rolled along time by equal steps around the clip; the first is the clip itself.
+
+    Args:
+        mels: (batch, 1, n_mels, n_frames) float.
+        n_shifts: at least 1.
+    """
+    for k in range(n_shifts):
+        yield torch.roll(mels, k * mels.shape[3] // n_shifts, dims=3)
 
 
 def mask_bands(mels: Tensor, n_masks: int, max_share: float, dim: int, rng: np.random.Generator) -> Tensor:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from evensong.audio.files import inspect, pcm_digest
+from evensong.audio.files import deadline_s, inspect, pcm_digest
 from evensong.audio.quality import ClipStats
 from evensong.errors import DataError, InputFault, IntegrityError
 from evensong.night.keys import file_sha256
 from evensong.night.listing import GROUPS_FILE, Entry, list_entries, sort_key
 from evensong.night.names import counted, printable
 from evensong.night.sources import assign_sources, read_groups
-from evensong.run.parallel import map_tasks
+from evensong.run.isolation import map_isolated
 from evensong.schemas import NightScan
 
 STATS_FORMAT = "%.6g"
@@ -75,7 +75,10 @@ def scan_folder(root: Path, settings: NightScan, *, workers: int) -> Scan:
     """
     class_names, entries = list_entries(root, recursive=settings.recursive)
     tasks = [_Task(root, entry, settings) for entry in entries if entry.outcome == "candidate"]
-    inspected = list(map_tasks(_inspect, tasks, workers=workers, label="night_scan"))
+    found = map_isolated(_inspect, tasks, workers=workers, seconds=deadline_s(settings), label="night_scan")
+    inspected = [
+        _refused(task, item) if isinstance(item, InputFault) else item for task, item in zip(tasks, found, strict=True)
+    ]
     usable = [item for item in inspected if item.stats is not None]
     quarantine = _quarantine_table(root, entries, [item for item in inspected if item.stats is None])
     _check_budget(quarantine, entries, settings.max_quarantined)
@@ -97,16 +100,27 @@ def _inspect(task: _Task) -> _Inspected:
     try:
         before = path.stat(follow_symlinks=False)
         sha256 = file_sha256(path)
+        inspected = _decoded(task, before.st_size, sha256)
+        after = path.stat(follow_symlinks=False)
     except OSError as error:
         return _Inspected(task.entry, "", "", reason="Q_UNREADABLE", detail=error.strerror or "cannot be read")
-    try:
-        decoded, _, stats = inspect(path, task.limits)
-    except InputFault as fault:
-        return _Inspected(task.entry, before.st_size, sha256, reason=fault.reason, detail=fault.detail)
-    after = path.stat(follow_symlinks=False)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise IntegrityError(f"{printable(str(path))}: the file changed while it was read; run the scan again")
-    return _Inspected(task.entry, before.st_size, sha256, pcm_digest(decoded), stats)
+    return inspected
+
+
+def _decoded(task: _Task, size: int, sha256: str) -> _Inspected:
+    try:
+        decoded, _, stats = inspect(task.root / task.entry.path, task.limits)
+    except InputFault as fault:
+        return _Inspected(task.entry, size, sha256, reason=fault.reason, detail=fault.detail)
+    return _Inspected(task.entry, size, sha256, pcm_digest(decoded), stats)
+
+
+def _refused(task: _Task, fault: InputFault) -> _Inspected:
+    """The row of a file that took its decoder's process down; it is not opened again, so it has no digest."""
+    size = (task.root / task.entry.path).stat(follow_symlinks=False).st_size
+    return _Inspected(task.entry, size, "", reason=fault.reason, detail=fault.detail)
 
 
 def _quarantine_table(root: Path, entries: Iterable[Entry], refused: Sequence[_Inspected]) -> pd.DataFrame:
