@@ -34,6 +34,18 @@ if [ ! -x .venv/bin/uv ]; then
 fi
 .venv/bin/uv pip sync --quiet --python .venv/bin/python requirements.lock
 
+# the library is run from src/, never installed, so the command is a script of its own
+cat >.venv/bin/evensong <<END
+#!$(pwd)/.venv/bin/python
+import sys
+
+sys.path.insert(0, "$(pwd)/src")
+from evensong.cli import main
+
+main()
+END
+chmod +x .venv/bin/evensong
+
 # DVC's default site cache is a folder that every user of the machine may write to
 mkdir -p -m 700 .dvc/tmp/site-cache
 .venv/bin/dvc config --local core.site_cache_dir "$(pwd)/.dvc/tmp/site-cache"

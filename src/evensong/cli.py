@@ -1,0 +1,133 @@
+"""evensong: what comes after training (predict, export), and the state of an installation (doctor, verify)."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from evensong.deploy.machine import n_cores
+
+NIGHT_MODEL = Path("artifacts/night/train")
+INDEX = Path("artifacts/night/balanced_audio_index.db")
+MELS = Path("artifacts/night/mels")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one subcommand and leave with its exit code."""
+    options = _parser().parse_args(arguments)
+    run_stage(lambda: options.run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evensong", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_predict(commands)
+    exports = commands.add_parser("export", help="write a model or its mels for other programs").add_subparsers(
+        required=True, metavar="what"
+    )
+    _add_export_onnx(exports)
+    _add_export_mels(exports)
+    doctor = commands.add_parser("doctor", help="what this machine, environment and repository bring to a run")
+    doctor.set_defaults(run=_doctor)
+    verify = commands.add_parser("verify", help="hash every output and cached object anew; exit code 4 if one differs")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="score recordings of any length, window by window",
+        description="Score recordings of any length, window by window. Windows of the model's clip_seconds cover every "
+        "sample; the last one ends with the recording. Recordings that cannot be used are listed, the others are "
+        "scored, and the exit code is then 3.",
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="recordings, and folders of recordings")
+    _add_model(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="one row a window (default: standard output)")
+    parser.add_argument("--raven", type=Path, metavar="DIR", help="one Raven selection table a recording")
+    parser.add_argument(
+        "--hop-seconds", type=float, metavar="S", help="distance of two windows (default: half a window)"
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="for the selection tables alone (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=n_cores(), metavar="N", help="processes, a recording each (default: %(default)s)"
+    )
+    parser.set_defaults(run=_predict)
+
+
+def _add_export_onnx(exports: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = exports.add_parser("onnx", help="all folds as one ONNX file, checked against torch")
+    _add_model(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="and FILE.json beside it")
+    parser.set_defaults(run=_export_onnx)
+
+
+def _add_export_mels(exports: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = exports.add_parser("mels", help="the packed mels as split/class/clip.npy")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--fold", type=int, metavar="K", help="whose split, where the index has several folds")
+    parser.set_defaults(run=_export_mels)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", type=Path, default=NIGHT_MODEL, metavar="DIR", help="a training folder or one fold (%(default)s)"
+    )
+
+
+# Each command imports what it needs when it runs: --help and doctor need no torch.
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from evensong.deploy.predict import Request, predict
+
+    predict(
+        Request(
+            named=options.paths,
+            model=options.model,
+            out=options.out,
+            raven=options.raven,
+            hop_seconds=options.hop_seconds,
+            min_score=options.min_score,
+            workers=options.workers,
+        )
+    )
+
+
+def _export_onnx(options: argparse.Namespace) -> None:
+    from evensong.deploy.onnx_export import export_onnx
+
+    difference = export_onnx(options.model, options.out)
+    print(f"{options.out}, at most {difference:.2g} from torch; {options.out.with_suffix('.json')} says what goes in")
+
+
+def _export_mels(options: argparse.Namespace) -> None:
+    from evensong.deploy.mel_tree import export_mels
+
+    n_files = export_mels(INDEX, MELS, options.out, options.fold)
+    print(f"{n_files} mels in {options.out}")
+
+
+def _doctor(_options: argparse.Namespace) -> None:
+    from evensong.deploy.doctor import doctor
+
+    doctor(Path())
+
+
+def _verify(_options: argparse.Namespace) -> None:
+    from evensong.deploy.verify import verify
+
+    print(verify(Path()))
+
+
+if __name__ == "__main__":
+    main()

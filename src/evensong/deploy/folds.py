@@ -1,0 +1,125 @@
+"""A training folder -> one network that takes stored mels and gives the mean probabilities of its folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from evensong.errors import IntegrityError
+from evensong.learn.mixing import time_shifts
+from evensong.learn.models import InputSize
+from evensong.learn.saved import Card, read_model
+
+# What the folds of one training share; the rest of a card (fold, epoch, normalisation, weights) is a fold's own.
+_SHARED = ("classes", "mels", "model", "network_input", "output", "params", "stored_input")
+_OWN = ("fold", "normalisation", "weights_sha256")
+
+
+class FoldMean(nn.Module):
+    """Mean of the folds' probabilities, each fold with its own normalisation, and scored as training scores its tests.
+
+    Args:
+        models: trained networks, (batch, 1, height, width) standardised -> (batch, n_classes) logits.
+        means: of each fold's training values.
+        stds: of each fold's training values.
+        size: what the networks are fed; stored mels of another size are resized as in training.
+        n_shifts: circular time shifts that each fold's probabilities are averaged over.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        means: Sequence[float],
+        stds: Sequence[float],
+        *,
+        size: InputSize,
+        n_shifts: int,
+    ) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(models)
+        self.size = size
+        self.n_shifts = n_shifts
+        self.register_buffer("means", torch.tensor(means, dtype=torch.float32))
+        self.register_buffer("stds", torch.tensor(stds, dtype=torch.float32))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Class probabilities.
+
+        Args:
+            mel: (batch, height, width) float32, as stored for training, not standardised.
+
+        Returns:
+            (batch, n_classes) float32, each row summing to 1.
+        """
+        probs = [self._probs(index, model, mel) for index, model in enumerate(self.models)]
+        return torch.stack(probs).mean(dim=0)
+
+    def _probs(self, index: int, model: nn.Module, mel: Tensor) -> Tensor:
+        inputs = ((mel - self.means[index]) / self.stds[index]).unsqueeze(1)  # type: ignore[index]  # buffers
+        if tuple(mel.shape[1:]) != tuple(self.size):
+            inputs = F.interpolate(inputs, size=tuple(self.size), mode="bilinear", align_corners=False)
+        views = [model(view).softmax(dim=1) for view in time_shifts(inputs, self.n_shifts)]
+        return torch.stack(views).mean(dim=0)
+
+
+@dataclass(frozen=True)
+class TrainedFolds:
+    """The folds of one training, ready to predict.
+
+    Attributes:
+        network: mels as stored -> probabilities.
+        classes: names in label order.
+        mels: settings of the mels, as the stage that made them wrote them.
+        stored_input: height, width, dtype of a stored mel, and the scale of 8-bit ones.
+        cards: one a fold, as stored.
+    """
+
+    network: FoldMean
+    classes: list[str]
+    mels: dict[str, Any]
+    stored_input: dict[str, Any]
+    cards: list[Card]
+
+
+def read_folds(folder: Path) -> TrainedFolds:
+    """Read a training folder with its fold folders, or one fold folder alone.
+
+    Raises:
+        IntegrityError: no model there, a fold is damaged, or the folds are not of one training.
+    """
+    folders = (
+        [folder]
+        if (folder / "model.json").is_file()
+        else sorted(path.parent for path in folder.glob("fold_*/model.json"))
+    )
+    if not folders:
+        raise IntegrityError(
+            f"{folder}: no trained model (model.json, or fold_NN/model.json); train one with dvc repro, or fetch it "
+            "with dvc pull"
+        )
+    members = [_read_member(path) for path in folders]
+    cards = [card for _, card in members]
+    for path, card in zip(folders, cards, strict=True):
+        differing = [key for key in _SHARED if card[key] != cards[0][key]]
+        if differing:
+            raise IntegrityError(f"{path}: not of one training with {folders[0]}: {', '.join(differing)} differ")
+    network = FoldMean(
+        [model for model, _ in members],
+        [card["normalisation"]["mean"] for card in cards],
+        [card["normalisation"]["std"] for card in cards],
+        size=InputSize(cards[0]["network_input"]["height"], cards[0]["network_input"]["width"]),
+        n_shifts=cards[0]["params"]["train"].get("test_shifts", 1),  # older cards are of trainings without
+    )
+    return TrainedFolds(network.eval(), cards[0]["classes"], cards[0]["mels"], cards[0]["stored_input"], cards)
+
+
+def _read_member(folder: Path) -> tuple[nn.Module, Card]:
+    model, card = read_model(folder)
+    missing = [key for key in (*_SHARED, *_OWN) if key not in card]
+    if missing:
+        raise IntegrityError(f"{folder}/model.json: no {', '.join(missing)}; train the model again")
+    return model, card

@@ -1,0 +1,28 @@
+"""What the tiny model of these tests is trained on: noisy tones, two classes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evensong.schemas import NightMels
+
+RATE_HZ = 8_000
+CLASSES = ["brook", 'file, a "owl"']  # the second is hostile to every table
+MELS = NightMels(n_fft=256, hop_length=128, n_mels=16, fmin_hz=50, fmax_hz=4_000, clip_seconds=0.5, top_db=80)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training folder, and its pool by item id."""
+
+    folder: Path
+    pool: dict[str, Path]
+
+
+def tone(label: int, seed: int, seconds: float = 0.6) -> np.ndarray:
+    """(n_samples,) float32: a low or a high tone in noise."""
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    wave = np.sin(2 * np.pi * (400 + 2_200 * label + rng.uniform(-60, 60)) * time_s)
+    return (0.3 * wave + 0.03 * rng.standard_normal(time_s.size)).astype(np.float32)

@@ -1,0 +1,105 @@
+"""The command line: options reach their module, and a failure its exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evensong import cli
+from evensong.errors import ParamsError
+
+SRC = Path(__file__).parents[1] / "src"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch):
+    """Run a command line in this process, without the signal handling of a stage."""
+    monkeypatch.setattr(cli, "run_stage", lambda command: command())
+    return cli.main
+
+
+def words(line: str) -> list[str]:
+    return line.split()
+
+
+def calls(monkeypatch: pytest.MonkeyPatch, target: str, answer: object = None) -> list[tuple]:
+    seen: list[tuple] = []
+
+    def record(*arguments: object) -> object:
+        seen.append(arguments)
+        return answer
+
+    monkeypatch.setattr(target, record)
+    return seen
+
+
+def test_predict_options(run, monkeypatch) -> None:
+    seen = calls(monkeypatch, "evensong.deploy.predict.predict")
+    options = "--model m --out o.csv --raven r --hop-seconds 1.5 --min-score 0.7 --workers 3"
+    run(words(f"predict a.wav nights {options}"))
+    ((request,),) = seen
+    assert request.named == [Path("a.wav"), Path("nights")]
+    assert (request.model, request.out, request.raven) == (Path("m"), Path("o.csv"), Path("r"))
+    assert (request.hop_seconds, request.min_score, request.workers) == (1.5, 0.7, 3)
+
+
+def test_predict_defaults(run, monkeypatch) -> None:
+    seen = calls(monkeypatch, "evensong.deploy.predict.predict")
+    run(["predict", "a.wav"])
+    ((request,),) = seen
+    assert request.model == Path("artifacts/night/train")
+    assert (request.out, request.raven, request.hop_seconds, request.min_score) == (None, None, None, 0.5)
+    assert request.workers >= 1
+
+
+def test_export_options(run, monkeypatch, capsys) -> None:
+    onnx = calls(monkeypatch, "evensong.deploy.onnx_export.export_onnx", 2e-7)
+    mels = calls(monkeypatch, "evensong.deploy.mel_tree.export_mels", 12)
+    run(words("export onnx --model m --out night.onnx"))
+    run(words("export mels --out tree --fold 2"))
+    assert onnx == [(Path("m"), Path("night.onnx"))]
+    assert mels == [(cli.INDEX, cli.MELS, Path("tree"), 2)]
+    assert capsys.readouterr().out.splitlines() == [
+        "night.onnx, at most 2e-07 from torch; night.json says what goes in",
+        "12 mels in tree",
+    ]
+
+
+def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) -> None:
+    doctor = calls(monkeypatch, "evensong.deploy.doctor.doctor")
+    verify = calls(monkeypatch, "evensong.deploy.verify.verify", "all well")
+    run(["doctor"])
+    run(["verify"])
+    assert doctor == verify == [(Path(),)]
+    assert capsys.readouterr().out == "all well\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["", "predict", "export", "export onnx", "export mels", "predict a.wav --min-score high", "sing"]
+)
+def test_a_wrong_command_line_is_code_2(line: str, capsys) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(words(line))
+    assert left.value.code == ParamsError.exit_code == 2
+    assert "usage: evensong" in capsys.readouterr().err
+
+
+def test_help_loads_no_numerical_library() -> None:
+    code = "import sys\ntry:\n    main(['--help'])\nexcept SystemExit:\n    print({'torch', 'numpy'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"from evensong.cli import main\n{code}"],
+        env={**os.environ, "PYTHONPATH": str(SRC)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "predict" in done.stdout
+    assert done.stdout.endswith("set()\n")
+
+
+def test_a_failure_leaves_with_its_code_and_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "evensong.cli", "export", "mels", "--out", "."],
+        env={**os.environ, "PYTHONPATH": str(SRC)}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "ERROR: --out .: is there already; choose a new folder\n"
