@@ -80,30 +80,6 @@ def test_log_mel_equals_librosa_for_any_settings(n_fft, hop_share, n_mels, n_sam
     np.testing.assert_allclose(mel_db, by_librosa(wave, rate_hz, wanted), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("rate_hz", "changes"),
-    [
-        (22_050, {}),
-        (22_050, {"n_fft": 1_024, "n_mels": 64}),
-        (16_000, {"n_fft": 1_024, "n_mels": 64, "fmax_hz": 8_000.0}),
-        (2_000, {"n_fft": 256, "hop_length": 64, "n_mels": 48, "fmin_hz": 0.0, "fmax_hz": 1_000.0}),
-    ],
-)
-def test_bank_and_window_are_those_of_librosa_to_the_bit(rate_hz: int, changes: dict[str, float]):
-    wanted = mels(**changes)
-    transform = MelTransform(wanted, rate_hz)
-    ends = {"fmin": wanted.fmin_hz, "fmax": wanted.fmax_hz}
-    bank = librosa.filters.mel(sr=rate_hz, n_fft=wanted.n_fft, n_mels=wanted.n_mels, **ends)
-    np.testing.assert_array_equal(transform._bank.toarray(), bank.astype(np.float64))
-    np.testing.assert_array_equal(transform._window, librosa.filters.get_window("hann", wanted.n_fft))
-
-
-@pytest.mark.slow  # a process of its own
-def test_a_spectrogram_costs_no_import_of_librosa():
-    code = "import sys, evensong.audio.mel; sys.exit(not {'librosa', 'scipy.signal', 'numba'}.isdisjoint(sys.modules))"
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "src"}, check=True)
-
-
 @given(n_samples=st.integers(1, 10**6), hop=st.integers(1, 2_048))
 def test_frame_count_is_the_centred_law(n_samples: int, hop: int):
     wanted = mels(hop_length=hop, clip_seconds=min(600.0, n_samples / 2_000))

@@ -1,4 +1,5 @@
 import hashlib
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,29 @@ def test_build_pool_bytes_do_not_depend_on_other_classes_or_file_names(night, tm
         return {(row.pcm_sha256, row.copy): (folder / row.file_path).read_bytes() for row in rows.itertuples()}
 
     assert by_sound(first, tmp_path / "first") == by_sound(second, tmp_path / "second")
+
+
+def test_build_pool_long_stereo_original_takes_bounded_memory(night, tmp_path, params, clip):
+    seconds, rate_hz = 8, 44_100
+    clip(night / "asio flammeus/long_take0.wav", 999, seconds=seconds, rate_hz=rate_hz, channels=2)
+    every = ["time_stretch", "combined"]
+    params(night__augment__target_samples=24, night__augment__sample_rate_hz=22_050, night__augment__transforms=every)
+    settings, clips, plan, _ = prepared()
+    is_long = plan["original_file"] == "asio flammeus/long_take0.wav"
+    assert set(plan.loc[is_long, "augmentation_type"]) == {"original", *every}
+
+    def make(folder):
+        (tmp_path / folder).mkdir()
+        build_pool(plan[is_long], clips, root=night, folder=tmp_path / folder / "pool", settings=settings, workers=1)
+
+    make("first")  # what is loaded once is loaded
+    tracemalloc.start()
+    try:
+        make("second")
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 600e6 * seconds / 600  # as much a second as gives 600 MB for the longest clip
 
 
 def test_build_pool_loud_clip_is_scaled_and_never_clipped(night, tmp_path, params, clip):

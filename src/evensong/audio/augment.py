@@ -118,10 +118,11 @@ def _stretch(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> n
 
 def _add_noise(wave: np.ndarray, _sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
     """White noise at a signal-to-noise ratio; float32 draws from a stored seed."""
-    noise = np.random.default_rng(int(parameters["noise_seed"])).standard_normal(wave.size, dtype=np.float32)
     rms = np.sqrt(np.square(wave, dtype=np.float64).mean())
-    noisy: np.ndarray = wave + noise * np.float32(rms * 10 ** (-float(parameters["snr_db"]) / 20))
-    return noisy
+    noise = np.random.default_rng(int(parameters["noise_seed"])).standard_normal(wave.size, dtype=np.float32)
+    noise *= np.float32(rms * 10 ** (-float(parameters["snr_db"]) / 20))
+    noise += wave
+    return noise
 
 
 def _change_volume(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> np.ndarray:

@@ -14,7 +14,7 @@ from evensong.schemas import MelSettings, NightMels
 _FEWEST_MELS = 8  # that the settings allow
 _AMIN = 1e-10  # librosa's floor of the power, -100 dB
 _LN2 = 0.6931471805599453
-_BLOCK = 64  # frames at a time: what fits the cache costs a third of the whole clip at once
+_BLOCK = 1 << 15  # samples in the frames of one step: what fits the cache costs half of a step four times as long
 _SQRT_HALF = 0.7071067811865476
 _DB_PER_NEPER = 4.342944819032518  # 10 / ln(10)
 
@@ -60,9 +60,11 @@ class MelTransform:
             ahead = wave[: padded.size - n_fft // 2]
             padded[n_fft // 2 : n_fft // 2 + ahead.size] = ahead
             frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-            for start in range(0, n_live, _BLOCK):
-                spectrum = scipy.fft.rfft(frames[start : start + _BLOCK] * self._window, axis=1)
-                power[:, start : start + len(spectrum)] = self._bank @ (spectrum.real**2 + spectrum.imag**2).T
+            windowed = np.empty((max(1, _BLOCK // n_fft), n_fft))
+            for start in range(0, n_live, len(windowed)):
+                block = frames[start : start + len(windowed)]
+                spectrum = scipy.fft.rfft(np.multiply(block, self._window, out=windowed[: len(block)]), axis=1)
+                power[:, start : start + len(block)] = self._bank @ (spectrum.real**2 + spectrum.imag**2).T
         if not np.isfinite(power.sum()):
             raise DataError("the clip holds NaN or infinity; it should have been quarantined by the scan")
         return power
@@ -130,7 +132,8 @@ def decibels(power: np.ndarray) -> np.ndarray:
     s = (mantissa - 1) / (mantissa + 1)
     square, series = s * s, np.zeros_like(s)
     for odd in range(15, 0, -2):
-        series = series * square + 1 / odd
+        series *= square
+        series += 1 / odd
     nepers: np.ndarray = (exponent - is_low) * _LN2 + 2 * s * series
     return nepers * _DB_PER_NEPER
 

@@ -8,7 +8,6 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from evensong.audio.mel import decibels, transform_of
 from evensong.audio.regular import open_regular
 from evensong.errors import DataError, InputFault
 from evensong.schemas import VoiceMels
@@ -20,6 +19,7 @@ _MAX_PIXELS = 4_000_000
 _MIN_SIDE = 8  # pixels; as the settings ask of rendered images
 _ORIENTATION = 0x0112  # EXIF tag
 _MODES = ("L", "RGB", "RGBA")
+_MAX_TINT = 8  # grey levels between the channels of one pixel that are still grey
 
 
 def mel_image(wave: np.ndarray, settings: VoiceMels) -> np.ndarray:
@@ -36,6 +36,8 @@ def mel_image(wave: np.ndarray, settings: VoiceMels) -> np.ndarray:
     Raises:
         DataError: wave is not 1-D, has a non-finite sample, or is silent where the peak is the reference.
     """
+    from evensong.audio.mel import decibels, transform_of  # a heavy import, and the scan draws nothing
+
     power = transform_of(settings, settings.sample_rate_hz).power(wave)
     power = np.maximum(_resize_time(power, settings.width_px), _TINY)
     level_db = decibels(power)
@@ -80,20 +82,28 @@ def encode_image(image: np.ndarray, settings: VoiceMels) -> bytes:
     return buffer.getvalue()
 
 
-def read_image(path: Path) -> np.ndarray:
+def inspect_image(path: Path) -> tuple[np.ndarray, bool]:
     """Read a ready-made mel image completely, as grey and in its own size.
 
     Returns:
-        (height, width) uint8.
+        (height, width) uint8, and whether the file was in colour: a colour map's grey is its brightness, which need
+        not rise with the level it stands for.
 
     Raises:
         InputFault: Q_LINK, Q_NOT_REGULAR, Q_UNREADABLE, Q_EMPTY, Q_FORMAT, Q_TRUNCATED, Q_CORRUPT, Q_TOO_LARGE,
             Q_TOO_SMALL, Q_MODE, Q_EXIF or Q_SILENT (one grey everywhere); no message holds the name.
     """
-    pixels = np.asarray(_read_grey(path))
+    image = _read_image(path)
+    pixels = np.asarray(image.convert("L"))
     if pixels.min() == pixels.max():
         raise InputFault("Q_SILENT", f"every pixel is {pixels.min()}")
-    return pixels.copy()
+    is_colour = image.mode == "RGB" and bool(np.ptp(np.asarray(image), axis=2).max() > _MAX_TINT)
+    return pixels.copy(), is_colour
+
+
+def read_image(path: Path) -> np.ndarray:
+    """The (height, width) uint8 pixels of `inspect_image`."""
+    return inspect_image(path)[0]
 
 
 def decode_image(path: Path, height_px: int, width_px: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -103,21 +113,22 @@ def decode_image(path: Path, height_px: int, width_px: int) -> tuple[np.ndarray,
         (height_px, width_px) uint8, and the height and width that the file has.
 
     Raises:
-        InputFault: as `read_image`, but an image of one grey is let through.
+        InputFault: as `inspect_image`, but an image of one grey is let through.
     """
-    grey = _read_grey(path)
+    grey = _read_image(path).convert("L")
     size = (grey.height, grey.width)
     if size != (height_px, width_px):
         grey = grey.resize((width_px, height_px), Image.Resampling.BILINEAR)
     return np.asarray(grey).copy(), size
 
 
-def _read_grey(path: Path) -> Image.Image:
+def _read_image(path: Path) -> Image.Image:
+    """A completely decoded image, mode L or RGB."""
     with open_regular(path) as (file, _):
         image = _load(file)
     if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
         raise InputFault("Q_MODE", "a transparent image")
-    return image if image.mode == "L" else image.convert("RGB").convert("L")
+    return image if image.mode == "L" else image.convert("RGB")
 
 
 def _load(file: BinaryIO) -> Image.Image:

@@ -22,10 +22,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class _Task:
-    """Consecutive rows of one class's array."""
+    """Consecutive rows of one class's array, and the byte of its file where they begin."""
 
     array: Path
-    first_row: int
+    first_byte: int
     paths: tuple[Path, ...]
     n_samples: tuple[int, ...]
     sample_rate_hz: int
@@ -58,12 +58,12 @@ def write_mels(pool: pd.DataFrame, *, pool_folder: Path, folder: Path, settings:
         if files["mel_row"].tolist() != list(range(len(files))):
             raise IntegrityError(f"pool.csv: the mel rows of {class_slug} are not 0 to {len(files) - 1}")
         array = folder / f"{class_slug}.npy"
-        open_memmap(array, mode="w+", dtype=np.float32, shape=(len(files), settings.n_mels, n_frames)).flush()
-        tasks.extend(_class_tasks(files, array, pool_folder, sample_rate_hz, settings))
+        rows = open_memmap(array, mode="w+", dtype=np.float32, shape=(len(files), settings.n_mels, n_frames))
+        tasks.extend(_class_tasks(files, array, rows, pool_folder, settings))
     is_flat = {
         path: flat
-        for rows in map_tasks(_write_rows, tasks, workers=workers, label="night_mels", unit="batch")
-        for path, flat in rows.items()
+        for batch in map_tasks(_write_rows, tasks, workers=workers, label="night_mels", unit="batch")
+        for path, flat in batch.items()
     }
     if len(is_flat) != len(pool):
         raise IntegrityError(f"{len(is_flat)} mel rows were written for {len(pool)} pool files")
@@ -102,12 +102,13 @@ def _common_rate(pool: pd.DataFrame) -> int:
 
 
 def _class_tasks(
-    files: pd.DataFrame, array: Path, pool_folder: Path, sample_rate_hz: int, settings: NightMels
+    files: pd.DataFrame, array: Path, rows: np.memmap, pool_folder: Path, settings: NightMels
 ) -> list[_Task]:
+    sample_rate_hz = int(files["sample_rate_hz"].iloc[0])
     return [
         _Task(
             array,
-            start,
+            rows.offset + start * rows[0].nbytes,
             tuple(pool_folder / path for path in batch["file_path"]),
             tuple(int(n) for n in batch["n_samples"]),
             sample_rate_hz,
@@ -119,13 +120,19 @@ def _class_tasks(
 
 
 def _write_rows(task: _Task) -> dict[Path, bool]:
-    """Fill some rows of one array, which no other task writes; whether each holds one value only. Runs in a worker."""
-    array = open_memmap(task.array, mode="r+")
-    for row, (path, n_samples) in enumerate(zip(task.paths, task.n_samples, strict=True), start=task.first_row):
-        array[row] = log_mel(_read_pool_file(path, n_samples, task.sample_rate_hz), task.sample_rate_hz, task.settings)
-    array.flush()
-    rows = array[task.first_row : task.first_row + len(task.paths)]
-    return dict(zip(task.paths, (np.ptp(rows, axis=(1, 2)) == 0).tolist(), strict=True))
+    """Fill some rows of one array, which no other task writes; whether each holds one value only. Runs in a worker.
+
+    Why no memory map: on a full disk a write to one kills the process, where a write to the file says what is wrong.
+    """
+    is_flat = {}
+    with task.array.open("r+b") as file:
+        file.seek(task.first_byte)
+        for path, n_samples in zip(task.paths, task.n_samples, strict=True):
+            wave = _read_pool_file(path, n_samples, task.sample_rate_hz)
+            mel_db = log_mel(wave, task.sample_rate_hz, task.settings)
+            file.write(mel_db.tobytes())
+            is_flat[path] = bool(np.ptp(mel_db) == 0)
+    return is_flat
 
 
 def _read_pool_file(path: Path, n_samples: int, sample_rate_hz: int) -> np.ndarray:

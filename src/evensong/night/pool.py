@@ -147,7 +147,20 @@ def _warm_up(settings: NightAugment) -> None:
 
 
 def _make_files(task: _Task) -> list[_Written]:
-    """Decode one original and write it and its copies; runs in a worker."""
+    """Write one original and its copies; runs in a worker."""
+    wave, scale = limit_peak(_read_original(task))
+    written = []
+    for output in task.outputs:
+        copy, copy_scale = wave, scale
+        if output.transform != ORIGINAL:
+            copy, copy_scale = apply(wave, task.sample_rate_hz, output.transform, output.parameters)
+        write_wav(output.path, copy, task.sample_rate_hz)
+        written.append(_Written(output.file_path, copy.size, copy_scale))
+    return written
+
+
+def _read_original(task: _Task) -> np.ndarray:
+    """The original's mono mix at the pool's sample rate; nothing of its channels stays in memory."""
     try:
         if file_sha256(task.source) != task.sha256:
             raise IntegrityError(f"{task.source}: the file is not the one that night_scan saw; run dvc repro again")
@@ -159,19 +172,11 @@ def _make_files(task: _Task) -> list[_Written]:
     recorded = downmix(decoded.waves)[0]
     wave = resample(recorded, decoded.sample_rate_hz, task.sample_rate_hz)
     _refuse_lost(task, _rms(recorded), _rms(wave))
-    wave, scale = limit_peak(wave)
-    written = []
-    for output in task.outputs:
-        copy, copy_scale = wave, scale
-        if output.transform != ORIGINAL:
-            copy, copy_scale = apply(wave, task.sample_rate_hz, output.transform, output.parameters)
-        write_wav(output.path, copy, task.sample_rate_hz)
-        written.append(_Written(output.file_path, copy.size, copy_scale))
-    return written
+    return wave
 
 
 def _rms(wave: np.ndarray) -> float:
-    return float(np.sqrt(np.square(wave, dtype=np.float64).mean()))
+    return float(np.sqrt(np.square(wave).mean(dtype=np.float64)))
 
 
 def _refuse_lost(task: _Task, before: float, after: float) -> None:
