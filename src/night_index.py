@@ -6,7 +6,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 import pandas as pd
 
-from evensong.night.balance import count_classes, describe_balance
+from evensong.night.balance import count_classes, describe_balance, nearness
 from evensong.night.folds import assign_parts, fold_table
 from evensong.night.index import build_index, index_tables, logical_sha256
 from evensong.night.leakage import audit_leakage, refuse_leakage
@@ -35,7 +35,7 @@ def main() -> None:
     refuse_leakage(leakage)
     tables = index_tables(pool, folds, splits)
     samples = tables["audio_samples"]
-    counts = count_classes(samples, part_names)
+    counts = count_classes(samples, part_names, shares)
     report = {
         "balance": describe_balance(counts, split, samples, shares, part_names),
         "leakage": leakage,
@@ -46,8 +46,9 @@ def main() -> None:
     with publishing("night_index", [INDEX, METRICS, PLOT]) as staged:
         build_index(staged[INDEX], tables)
         write_json(staged[METRICS], {"index": report})
-        write_csv(staged[PLOT], counts)
+        write_csv(staged[PLOT], counts, "%.6g")
     print(f"{len(samples)} files indexed, {report['folds']} fold(s), {counted(len(split.parts), 'source')}")
+    print(nearness(split.quality))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """voice_ensemble: predictions of all members -> fused patient predictions and what fusing them gained."""
 
+import sys
 from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
@@ -10,6 +11,7 @@ from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.voice import comparison
+from evensong.voice.answer import answer_text
 from evensong.voice.fusion import Members, join_members
 from evensong.voice.fusion_figure import draw_fusion
 
@@ -30,6 +32,8 @@ def main() -> None:
     members = read_members([f"subdb{subdb}" for subdb in sorted(subdbs)])
     control = read_members([f"control{seed}" for seed in sorted(seeds)]) if seeds else None
     fusion = comparison.evaluate_fusion(members, control, evaluate)
+    if warning := comparison.unequal_arms(fusion):
+        print(f"WARNING: {warning}", file=sys.stderr)
     with publishing("voice_ensemble", [ENSEMBLE, METRICS, PLOTS]) as staged:
         staged[ENSEMBLE].mkdir()
         write_csv(staged[ENSEMBLE] / "predictions.csv", comparison.predictions_table(fusion), float_format="%.9g")
@@ -38,6 +42,7 @@ def main() -> None:
         staged[PLOTS].mkdir()
         for name, table in comparison.plot_tables(fusion).items():
             write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
+        (staged[PLOTS] / "answer.md").write_text(answer_text(fusion), encoding="utf-8", newline="\n")
         draw_fusion(staged[PLOTS] / "fusion.png", fusion)
 
 

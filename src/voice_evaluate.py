@@ -1,21 +1,32 @@
 """voice_evaluate: predictions of every sub-database -> summaries, metrics and plot tables."""
 
 from pathlib import Path
+from typing import Any
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong import schemas
-from evensong.learn.predictions import read_run
+from evensong.learn.predictions import TrainingRun, read_model_facts, read_run
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.voice import summaries
+from evensong.voice.cohort_facts import check_predicted, cohort_facts, read_combined
 from evensong.voice.subdb_figure import draw_subdbs
 
+COMBINED = Path("artifacts/voice/combined")
 RUNS = Path("artifacts/voice/train")
 SUMMARIES = Path("artifacts/voice/summaries")
 METRICS = Path("metrics/voice/subdbs.json")
 PLOTS = Path("plots/voice")
+
+
+def facts_of(name: str, run: TrainingRun) -> dict[str, Any]:
+    """What the summary of a sub-database says of its data and model."""
+    combined = read_combined(COMBINED / name / f"audio_imbalmed_{name}_combined.csv")
+    check_predicted(combined, run.predictions, name)
+    folds = run.predictions.folds
+    return {"data": cohort_facts(combined, folds), "model": read_model_facts(RUNS / name, folds[0])}
 
 
 def main() -> None:
@@ -25,17 +36,18 @@ def main() -> None:
     evaluate = load_section("voice.evaluate", schemas.Evaluate)
     settings = {"train": train, "voice.train": track, "voice.evaluate": evaluate}
     found = {subdb: summaries.evaluate_run(read_run(RUNS / f"subdb{subdb}"), evaluate) for subdb in subdbs}
+    facts = {subdb: facts_of(f"subdb{subdb}", one.run) for subdb, one in found.items()}
     with publishing("voice_evaluate", [SUMMARIES, METRICS, PLOTS]) as staged:
         for subdb, one in found.items():
             folder = staged[SUMMARIES] / f"subdb{subdb}"
             folder.mkdir(parents=True)
-            tree = summaries.summary_tree(subdb, one, settings)
+            tree = summaries.summary_tree(subdb, one, settings, facts[subdb])
             write_json(folder / summaries.summary_name(track.model), tree)
         write_json(staged[METRICS], summaries.metrics_tree(found))
         staged[PLOTS].mkdir()
         for name, table in summaries.plot_tables(found).items():
             write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
-        draw_subdbs(staged[PLOTS] / "subdbs.png", found)
+        draw_subdbs(staged[PLOTS] / "subdbs.png", found, evaluate.confidence)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceMels
+from evensong.voice.image_counts import describe
 from evensong.voice.images import image_table, make_images
 from evensong.voice.scan_tables import read_text_table, used_recordings
 
@@ -34,7 +35,7 @@ def main() -> None:
         )
         write_csv(staged[TABLE], image_table(used, settings, IMAGES))
         write_json(staged[METRICS], counts)
-    print(f"{counts['images']} mel images, {counts['images'] - counts['rendered']} of them ready-made")
+    print(*describe(counts, settings), sep="\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceScan
 from evensong.voice.recordings import scan_recordings
+from evensong.voice.scan_counts import describe
 
 RECORDINGS = Path("data/voice/recordings")
 FOLDER = "artifacts/voice/scan"
@@ -24,8 +25,7 @@ def main() -> None:
         write_csv(staged[FOLDER] / "recordings.csv", scan.recordings)
         write_csv(staged[FOLDER] / "quarantine.csv", scan.quarantine)
         write_json(staged[METRICS], scan.counts)
-    counts = scan.counts
-    print(f"{counts['used']} recordings, {counts['duplicate']} duplicate, {counts['quarantined']} quarantined")
+    print(*describe(scan.counts), sep="\n")
 
 
 if __name__ == "__main__":

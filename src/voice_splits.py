@@ -9,11 +9,12 @@ from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.schemas import SUBDBS, VoiceSplits
 from evensong.voice.demographics import read_demographics
-from evensong.voice.given_splits import read_given_splits
+from evensong.voice.given_splits import accounts_of, read_given_splits, refuse_stray_lists
 from evensong.voice.names import refuse_case_twins
 from evensong.voice.scan_tables import locate_patients, read_text_table, used_recordings
-from evensong.voice.split_files import write_splits
-from evensong.voice.splits import make_splits, uneven_tests
+from evensong.voice.split_files import write_accounts, write_splits
+from evensong.voice.split_notes import describe
+from evensong.voice.splits import make_splits
 
 COHORT = Path("data/voice/cohort")
 SCAN = Path("artifacts/voice/scan/recordings.csv")
@@ -26,22 +27,22 @@ def main() -> None:
     if not COHORT.is_dir():
         raise DataError(f"{COHORT}: no such folder; put Demographics_Survey.csv there")
     with publishing("voice_splits", [FOLDER]) as staged:
-        demographics = read_demographics(COHORT / "Demographics_Survey.csv")
+        survey = read_demographics(COHORT / "Demographics_Survey.csv")
         recordings = read_text_table(SCAN)
+        refuse_stray_lists(COHORT, COHORT / "splits")
         given = read_given_splits(COHORT / "splits", subdbs, n_folds=settings.n_folds)
-        located = [demographics.located, locate_patients(recordings, SCAN)]
+        located = [survey.located, locate_patients(recordings, SCAN)]
         refuse_case_twins([*located, *(given.located if given else [])])
         if given:
             splits = given.splits
         else:
             recorded = set(used_recordings(recordings)["healthCode"])
-            labels = {patient: label for patient, label in demographics.labelled.items() if patient in recorded}
-            n_diagnosed = len(demographics.labelled)
+            labels = {patient: label for patient, label in survey.labelled.items() if patient in recorded}
+            n_diagnosed = len(survey.labelled)
             splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed, n_diagnosed=n_diagnosed)
-        write_splits(staged[FOLDER], splits, demographics.labels)
-    print(f"{'given' if given else 'made'}: {settings.n_folds} folds for {len(subdbs)} sub-databases")
-    if uneven := uneven_tests(splits):
-        print(uneven)
+        write_splits(staged[FOLDER], splits, survey.labels)
+        write_accounts(staged[FOLDER], {"survey": survey.accounts, "given_splits": accounts_of(given)})
+    print(survey.describe(), *describe(splits, survey.labels, is_given=given is not None), sep="\n")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from evensong.schemas import SUBDBS
 from evensong.voice.combine import Cohort, join_lists, member_tables
 from evensong.voice.dropped import dropped_rows
 from evensong.voice.scan_tables import read_text_table
-from evensong.voice.split_files import read_labels, read_splits
-from evensong.voice.table_counts import count_table, summarise_tables
+from evensong.voice.split_files import read_accounts, read_labels, read_splits
+from evensong.voice.table_counts import count_table, describe, summarise_tables
 
 SCAN = Path("artifacts/voice/scan")
 SPLITS = Path("artifacts/voice/splits")
@@ -38,10 +38,10 @@ def main() -> None:
             (staged[FOLDER] / name).mkdir(parents=True)
             write_csv(staged[FOLDER] / name / f"audio_imbalmed_{name}_combined.csv", table)
         write_csv(staged[FOLDER] / "dropped.csv", dropped)
-        counts = summarise_tables(members, dropped, cohort)
+        counts = summarise_tables(members, dropped, cohort) | read_accounts(SPLITS)
         write_json(staged[METRICS], counts)
         write_csv(staged[PLOT], count_table(members))
-    print(f"{counts['recordings']['in_tables']} recordings of {counts['patients']['in_tables']} patients in the tables")
+    print(*describe(counts), sep="\n")
 
 
 if __name__ == "__main__":

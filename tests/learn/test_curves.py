@@ -36,6 +36,19 @@ def test_area_under_the_points_is_the_score(items):
     assert np.sum(np.diff(recall, prepend=0) * precision) == pytest.approx(ranks.average_precision(positive, values))
 
 
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30))
+def test_points_are_those_of_scikit_learn(items):
+    positive = np.array([truth for truth, _ in items])
+    values = np.array([value / 6 for _, value in items])
+    if positive.all() or not positive.any():
+        return
+    false_rate, true_rate, _ = sk.roc_curve(positive, values, drop_intermediate=False)
+    assert np.column_stack(roc_points(positive, values)) == pytest.approx(np.column_stack([false_rate, true_rate]))
+    precision, recall, _ = sk.precision_recall_curve(positive, values)
+    ours = np.column_stack(pr_points(positive, values))
+    assert ours == pytest.approx(np.column_stack([recall, precision])[-2::-1])  # theirs end with a made-up point
+
+
 @given(st.integers(2, 3000), st.integers(0, 99))
 def test_thinned_curve_keeps_its_ends_and_its_area(n_items, seed):
     rng = np.random.default_rng(seed)

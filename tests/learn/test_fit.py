@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.learn.synthetic import NO_AUGMENT, fold_table, labels_of, track_settings, train_settings, write_arrays
 
 from evensong.errors import DataError, ParamsError, ResourceError
+from evensong.learn.device import batch_reader
 from evensong.learn.fit import Fitted, Fold, Trainer, fit_fold, learning_rate_at, shuffled_batches
 from evensong.learn.resume import FoldState
 from evensong.learn.seeds import keyed_generator
@@ -134,9 +135,9 @@ def test_prediction_averages_over_time_shifts(tmp_path: Path) -> None:
     halves = trainer.predict(rows, n_shifts=2)
     array = np.load(tmp_path / "arrays.npy")
     np.save(tmp_path / "rolled.npy", np.roll(array, array.shape[2] // 2, axis=2))
-    trainer.store = ArrayStore([tmp_path / "rolled.npy"])
+    trainer.read = batch_reader(ArrayStore([tmp_path / "rolled.npy"]), trainer.device)
     rolled = trainer.predict(rows)
-    trainer.store = _store(tmp_path)
+    trainer.read = batch_reader(_store(tmp_path), trainer.device)
     assert np.allclose(halves, (trainer.predict(rows) + rolled) / 2, atol=1e-6)
 
 

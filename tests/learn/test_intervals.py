@@ -2,9 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from evensong.learn.estimates import Units, binary_scores, make_bootstrap, multiclass_scores, points_of, score
-from evensong.learn.intervals import Bootstrap
+from evensong.learn.intervals import Bootstrap, wilson
+from evensong.learn.probability_scores import auroc
 from evensong.schemas import Evaluate
 
 SETTINGS = Evaluate(seed=1, n_bootstrap=300, confidence=0.95)
@@ -16,9 +20,13 @@ def units_of(labels, positive, groups):
     return Units(np.asarray(labels), probabilities, (positive >= 0.5).astype(int), [str(group) for group in groups])
 
 
+def bootstrap_of(groups, settings=SETTINGS, label="voice", labels=None):
+    return Bootstrap(groups, np.arange(len(groups)) % 2 if labels is None else np.asarray(labels), settings, label)
+
+
 def weights_of(groups, settings=SETTINGS, label="voice"):
     rows = []
-    Bootstrap(groups, settings, label).draws(lambda weights: rows.append(weights) or {"x": weights[:, 0]})
+    bootstrap_of(groups, settings, label).draws(lambda weights: rows.append(weights) or {"x": weights[:, 0]})
     return np.concatenate(rows)
 
 
@@ -50,23 +58,91 @@ def test_draws_are_the_ones_of_every_release():
     assert weights_of(["a", "b", "c", "d"])[:3].tolist() == [[2, 1, 0, 1], [3, 0, 0, 1], [0, 2, 1, 1]]
 
 
-def test_interval_is_the_percentile_interval():
-    bootstrap = Bootstrap(["a", "b"], SETTINGS, "x")
-    interval = bootstrap.interval(np.arange(101.0))
-    assert (interval.low, interval.high) == (pytest.approx(2.5), pytest.approx(97.5))
+def test_wilson_interval_by_hand():
+    # Half of 4, two standard errors: centre (0.5 + 4/8) / (1 + 4/4) = 0.5; half 2/2 * sqrt(0.25/4 + 4/64) = sqrt(1/8).
+    assert wilson(0.5, 4, 2) == pytest.approx((0.5 - math.sqrt(1 / 8), 0.5 + math.sqrt(1 / 8)))
+    # All of 12: n / (n + t^2) to 1.
+    assert wilson(1, 12, 2) == (pytest.approx(12 / 16), 1)
 
 
-def test_interval_of_one_group_is_null_with_a_reason():
-    interval = Bootstrap(["a", "a"], SETTINGS, "x").interval(np.ones(300))
-    assert interval == (None, None, "fewer than two groups to draw from")
+@given(st.integers(1, 500), st.data())
+def test_wilson_interval_equals_scipy(n_items, data):
+    n_right = data.draw(st.integers(0, n_items))
+    expected = stats.binomtest(n_right, n_items).proportion_ci(0.9, method="wilson")
+    found = wilson(n_right / n_items, n_items, stats.norm.ppf(0.95))
+    assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= found[0] <= n_right / n_items <= found[1] <= 1
 
 
-def test_interval_of_a_score_undefined_in_many_draws_is_null_with_a_reason():
-    draws = np.ones(100)
+def test_interval_takes_the_number_of_items_from_the_draws():
+    # Draws whose variance times 40/39 is 0.01 are those of 0.8 * 0.2 / 0.01 = 16 independent items.
+    draws = np.array([0.0, 1.0] * 50)
+    draws = 0.8 + (draws - draws.mean()) / draws.std(ddof=1) * math.sqrt(0.01 * 39 / 40)
+    bootstrap = bootstrap_of([str(group) for group in range(40)])
+    interval = bootstrap.interval(0.8, draws)
+    assert interval[:2] == pytest.approx(wilson(0.8, 16, stats.t.ppf(0.975, 39)))
+    # The same on another scale: 0.8 of 0 to 1 is 0.6 of -1 to 1.
+    scaled = bootstrap.interval(0.6, 2 * draws - 1, bounds=(-1, 1))
+    assert scaled[:2] == pytest.approx([2 * end - 1 for end in interval[:2]])
+
+
+def test_interval_of_independent_items_is_that_of_a_proportion():
+    right = np.arange(60) % 5 != 0
+    bootstrap = bootstrap_of(range(60), SETTINGS.model_copy(update={"n_bootstrap": 5_000}))
+    draws = bootstrap.draws(lambda weights: {"accuracy": weights @ right / weights.sum(axis=1)})
+    expected = stats.binomtest(48, 60).proportion_ci(0.95, method="wilson")
+    assert bootstrap.interval(0.8, draws["accuracy"])[:2] == pytest.approx((expected.low, expected.high), abs=0.01)
+
+
+def test_copies_of_a_group_do_not_narrow_its_interval():
+    labels, positive = [0, 1] * 15, np.linspace(0.2, 0.9, 30)
+    once = units_of(labels, positive, range(30))
+    thrice = units_of(np.repeat(labels, 3), np.repeat(positive, 3), np.repeat(np.arange(30), 3))
+    one, three = (score(units, binary_scores, make_bootstrap(units, SETTINGS, "x")) for units in (once, thrice))
+    for name in ("accuracy", "macro_f1", "auroc"):
+        assert three.estimate(name)[:3] == pytest.approx(one.estimate(name)[:3], abs=1e-9), name
+
+
+def test_model_without_an_error_is_not_certain():
+    # 4 positive and 8 negative patients, all told apart: every draw is 1. Four count: 4 / (4 + t^2) to 1.
+    labels = np.repeat([1, 0], [4, 8])
+    units = units_of(labels, labels, range(12))
+    estimates = score(units, binary_scores, make_bootstrap(units, SETTINGS, "x")).estimates()
+    t = stats.t.ppf(0.975, 11)
+    for name in ("auroc", "sensitivity", "balanced_accuracy"):
+        assert estimates[name][:3] == (1, pytest.approx(4 / (4 + t**2)), 1), name
+    # The same patients the wrong way round: the correlation is -1, on its own scale from -1 to 1.
+    upside_down = units_of(labels, 1 - labels, range(12))
+    mcc = score(upside_down, binary_scores, make_bootstrap(upside_down, SETTINGS, "x")).estimate("mcc")
+    assert mcc[:3] == (-1, -1, pytest.approx(2 * (1 - 4 / (4 + t**2)) - 1))
+    # Three classes of 2 sources: six count.
+    labels = np.repeat([0, 1, 2], 2)
+    units = Units(labels, np.eye(3)[labels], labels, list("abcdef"))
+    accuracy = score(units, multiclass_scores, make_bootstrap(units, SETTINGS, "x")).estimate("accuracy")
+    assert accuracy[:3] == (1, pytest.approx(6 / (6 + stats.t.ppf(0.975, 5) ** 2)), 1)
+
+
+def test_difference_interval_is_t_times_the_standard_error():
+    draws = np.array([0.0, 0.2] * 50)
+    bootstrap = bootstrap_of([str(group) for group in range(40)])
+    half = stats.t.ppf(0.975, 39) * math.sqrt(0.01 * 100 / 99 * 40 / 39)
+    assert bootstrap.difference_interval(0.1, draws) == (pytest.approx(0.1 - half), pytest.approx(0.1 + half), None)
+
+
+@pytest.mark.parametrize("kind", ["interval", "difference_interval"])
+def test_interval_of_one_group_is_null_with_a_reason(kind):
+    bootstrap = bootstrap_of(["a", "a"])
+    assert getattr(bootstrap, kind)(1, np.ones(300)) == (None, None, "fewer than two groups to draw from")
+
+
+@pytest.mark.parametrize("kind", ["interval", "difference_interval"])
+def test_interval_of_a_score_undefined_in_many_draws_is_null_with_a_reason(kind):
+    draws = np.linspace(0.4, 0.6, 100)
     draws[:11] = np.nan
-    assert Bootstrap(["a", "b"], SETTINGS, "x").interval(draws).reason == "undefined in 11 of 100 draws"
-    draws[0] = 1
-    assert Bootstrap(["a", "b"], SETTINGS, "x").interval(draws).low == 1
+    interval = getattr(bootstrap_of(["a", "b"]), kind)
+    assert interval(0.5, draws).reason == "undefined in 11 of 100 draws"
+    draws[0] = 0.5
+    assert interval(0.5, draws).low < 0.5
 
 
 def test_estimate_lies_in_its_interval():
@@ -123,22 +199,25 @@ def test_difference_of_unpaired_scores_is_refused():
         one.minus(two, "auroc")
 
 
+def auroc_alone(units, weights):
+    return {"auroc": auroc(units.labels == 1, units.probabilities[:, 1], weights)}
+
+
 def test_intervals_hold_the_true_value_about_as_often_as_they_say():
-    # The long run with more cohorts and scores is bench/interval_coverage.py. Here: 200 cohorts of 60 people with two
+    # The long run with more cohorts and scores is bench/interval_coverage.py. Here: 200 cohorts of 60 people with four
     # recordings each that resemble each other; normal scores 1.2 apart, so that the true AUROC is known.
     n_simulations, hits = 200, {"groups": 0, "items": 0}
     true_auroc = 0.5 * (1 + math.erf(1.2 / np.sqrt(2 * (1 + 0.6**2)) / np.sqrt(2)))
     rng = np.random.default_rng(7)
-    settings = SETTINGS.model_copy(update={"n_bootstrap": 400})
-    person = np.repeat(np.arange(60), 2)
+    settings = SETTINGS.model_copy(update={"n_bootstrap": 200})
+    person = np.repeat(np.arange(60), 4)
     labels = (person % 3 == 0).astype(int)
     for simulation in range(n_simulations):
-        value = (1.2 * labels) + rng.normal(size=60)[person] + 0.6 * rng.normal(size=120)
-        for kind, groups in (("groups", person), ("items", range(120))):
+        value = (1.2 * labels) + rng.normal(size=60)[person] + 0.6 * rng.normal(size=240)
+        for kind, groups in (("groups", person), ("items", range(240))):
             units = units_of(labels, 1 / (1 + np.exp(-value)), groups)
-            bootstrap = Bootstrap(units.groups, settings, f"simulation {simulation}")
-            draws = bootstrap.draws(lambda weights, units=units: {"auroc": binary_scores(units, weights)["auroc"]})
-            interval = bootstrap.interval(draws["auroc"])
-            hits[kind] += interval.low <= true_auroc <= interval.high
-    assert 0.90 <= hits["groups"] / n_simulations <= 0.985
-    assert hits["items"] / n_simulations < 0.90  # pretending that recordings are independent
+            scored = score(units, auroc_alone, make_bootstrap(units, settings, f"simulation {simulation}"))
+            _, low, high, _ = scored.estimate("auroc")
+            hits[kind] += low <= true_auroc <= high
+    assert 0.92 <= hits["groups"] / n_simulations <= 0.985
+    assert hits["items"] / n_simulations < 0.85  # pretending that recordings are independent

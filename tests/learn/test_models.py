@@ -37,6 +37,7 @@ def test_unknown_model_names_the_nearest(name: str, nearest: str) -> None:
         check_model_name(name)
 
 
+@pytest.mark.fault("G09")
 @pytest.mark.parametrize("name", ["hf-hub:timm/resnet18", "local-dir:/weights", "timm/resnet18"])
 def test_names_that_timm_would_fetch_are_refused(name: str) -> None:
     with pytest.raises(ParamsError, match="no model"):
@@ -90,6 +91,14 @@ def test_pretrained_head_of_the_same_classes_is_used(tmp_path: Path) -> None:
     assert torch.equal(model.get_classifier().weight, donor["classifier.weight"])
 
 
+@pytest.mark.fault("G09")
+def test_pretrained_file_that_is_not_there_is_refused_and_not_downloaded(tmp_path: Path) -> None:
+    source = Pretrained(file=str(tmp_path / "absent.safetensors"), sha256="0" * 64)
+    with pytest.raises(IntegrityError, match=r"absent\.safetensors cannot be read"):
+        load_pretrained(build_model(MODEL, 2, SIZE), source)
+
+
+@pytest.mark.fault("G09")
 def test_pretrained_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
     source = _stored(tmp_path / "w.safetensors", _donor(2))
     (tmp_path / "w.safetensors").write_bytes((tmp_path / "w.safetensors").read_bytes() + b" ")
@@ -97,6 +106,7 @@ def test_pretrained_file_with_other_bytes_is_refused(tmp_path: Path) -> None:
         load_pretrained(build_model(MODEL, 2, SIZE), source)
 
 
+@pytest.mark.fault("G08")
 def test_pretrained_tensor_missing_or_misshapen_is_refused(tmp_path: Path) -> None:
     for change in ({"conv_head.weight": torch.zeros(3)}, {"extra.weight": torch.zeros(1)}):
         source = _stored(tmp_path / "w.safetensors", {**_donor(2), **change})
@@ -136,3 +146,20 @@ assert importlib.util.find_spec("torch._dynamo").origin.endswith("__init__.py")
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}", "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", code, tmp_path], check=True, env=environment)
+
+
+@pytest.mark.parametrize("name", [MODEL, "mobilenetv3_small_050"])
+def test_training_copies_no_activation_before_overwriting_it_and_computes_the_same(name: str) -> None:
+    ours = build_model(name, 2, SIZE).train()
+    plain = import_timm().create_model(name, in_chans=1, num_classes=2).train()
+    plain.load_state_dict(ours.state_dict())
+    mels = torch.rand(4, 1, *SIZE)
+    losses = [model(mels).square().mean() for model in (ours, plain)]
+    for loss in losses:
+        loss.backward()
+    assert losses[0] == losses[1]
+    gradients = [[weight.grad for weight in model.parameters()] for model in (ours, plain)]
+    assert all(torch.equal(mine, its) for mine, its in zip(*gradients, strict=True))
+    copying = [m for m in ours.modules() if isinstance(m, torch.nn.SiLU | torch.nn.Hardswish) and m.inplace]
+    assert not copying
+    assert [m for m in plain.modules() if isinstance(m, torch.nn.SiLU | torch.nn.Hardswish) and m.inplace]

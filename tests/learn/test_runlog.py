@@ -12,6 +12,7 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments], check=True)
 
 
+@pytest.mark.fault("G19")
 def test_repository_without_a_commit_is_refused_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     check_repository()

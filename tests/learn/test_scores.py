@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from evensong.learn import probability_scores as ranks
 from evensong.learn import scores
+from evensong.learn.estimates import Units, binary_scores
 
 # Three classes, twelve items. Rows are the truth, columns the choice:
 #        0  1  2
@@ -49,6 +50,23 @@ def test_mean_scores_of_worked_table():
     assert scores.mcc_from(table) == pytest.approx(36 / np.sqrt(96 * 94))
 
 
+def test_scores_of_two_classes_by_hand():
+    # 10 patients. Class 1: three found, one missed. Class 0: four rejected, two taken for class 1.
+    table = np.array([[4.0, 2.0], [1.0, 3.0]])
+    assert scores.class_recall(table) == pytest.approx([4 / 6, 3 / 4])  # specificity, sensitivity
+    assert scores.accuracy_from(table) == pytest.approx(7 / 10)
+    assert scores.balanced_accuracy_from(table) == pytest.approx((4 / 6 + 3 / 4) / 2)
+    assert scores.macro_f1_from(table) == pytest.approx((2 * 4 / (6 + 5) + 2 * 3 / (4 + 5)) / 2)
+    assert scores.mcc_from(table) == pytest.approx((3 * 4 - 2 * 1) / np.sqrt(5 * 4 * 6 * 5))
+
+
+def test_model_that_chooses_one_class_scores_chance_and_not_null():
+    table = np.array([[6.0, 0.0], [4.0, 0.0]])
+    assert scores.balanced_accuracy_from(table) == 0.5
+    assert scores.mcc_from(table) == 0
+    assert scores.macro_f1_from(table) == pytest.approx((2 * 6 / 16 + 0) / 2)
+
+
 def test_means_leave_out_a_class_absent_from_the_truth():
     # Class 2 is never true but chosen once: recalls 1/2 and 1; F1 2*1/(2+1) and 2*2/(2+2); the F1 of 0 is left out.
     labels, chosen = np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1])
@@ -79,6 +97,20 @@ def test_auroc_counts_a_tie_as_half():
     assert ranks.auroc(positive, np.array([0.4, 0.4, 0.6, 0.8])) == pytest.approx(2.5 / 4)
 
 
+def test_auroc_and_average_precision_of_one_score_for_all_are_chance():
+    positive = np.array([True, False, False, False, True])
+    assert ranks.auroc(positive, np.full(5, 0.3)) == 0.5
+    assert ranks.average_precision(positive, np.full(5, 0.3)) == pytest.approx(2 / 5)
+
+
+def test_average_precision_takes_a_tie_as_one_step():
+    # 0.9 one positive: recall 1/2 at precision 1. 0.8 one of each: recall 1 at precision 2/3. 0.1 one negative.
+    positive, values = np.array([True, True, False, False]), np.array([0.9, 0.8, 0.8, 0.1])
+    expected = 1 / 2 * 1 + 1 / 2 * 2 / 3
+    assert ranks.average_precision(positive, values) == pytest.approx(expected)
+    assert ranks.average_precision(positive[[0, 2, 1, 3]], values) == pytest.approx(expected)
+
+
 def test_brier_of_two_and_of_three_classes():
     assert ranks.brier(np.array([1, 0]), np.array([[0.3, 0.7], [0.8, 0.2]])) == pytest.approx((0.09 + 0.04) / 2)
     # (0.5 - 1)^2 + 0.3^2 + 0.2^2 = 0.25 + 0.09 + 0.04
@@ -96,6 +128,40 @@ def test_calibration_bins_by_hand():
     assert bins.n_items.tolist() == [1, 2, 1]
     # (1 * 0.05 + 2 * 0.375 + 1 * 0) / 4
     assert ranks.calibration_error(labels, probabilities) == pytest.approx(0.2)
+
+
+def test_calibration_bins_hold_their_lower_edge_and_the_last_one_both():
+    positive = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    bins = ranks.calibration(np.ones(11, int), np.column_stack([1 - positive, positive]))
+    assert bins.low == pytest.approx(np.arange(10) / 10)
+    assert bins.n_items.tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 1, 2]
+    below = np.nextafter(positive[1:], 0)
+    bins = ranks.calibration(np.ones(10, int), np.column_stack([1 - below, below]))
+    assert bins.low == pytest.approx(np.arange(10) / 10)
+    assert bins.n_items.tolist() == [1] * 10
+
+
+@pytest.mark.parametrize(("labels", "expected"), [([0, 1, 1], 0), ([1, 0, 0], 1), ([1, 1, 1], 1 / 3)])
+def test_calibration_error_of_certain_models(labels, expected):
+    positive = np.array([0.0, 1.0, 1.0])
+    probabilities = np.column_stack([1 - positive, positive])
+    assert ranks.calibration_error(np.array(labels), probabilities) == pytest.approx(expected)
+
+
+def test_calibration_error_of_one_item():
+    assert ranks.calibration_error(np.array([1]), np.array([[0.75, 0.25]])) == pytest.approx(0.75)
+
+
+@given(classified(max_classes=2))
+def test_calibration_error_equals_a_loop_over_the_bins(case):
+    labels, probabilities = case
+    total = 0.0
+    for number in range(10):
+        low, high = number / 10, (number + 1) / 10 if number < 9 else 1.1
+        here = (probabilities[:, 1] >= low) & (probabilities[:, 1] < high)
+        if here.any():
+            total += here.sum() * abs(probabilities[here, 1].mean() - labels[here].mean())
+    assert ranks.calibration_error(labels, probabilities) == pytest.approx(total / len(labels))
 
 
 def test_calibration_of_many_classes_compares_the_chosen_class():
@@ -176,6 +242,29 @@ def test_scores_equal_scikit_learn(case):
         forecast = probabilities if n_classes > 2 else probabilities[:, 1]
         expected = ((forecast - truth) ** 2).sum() / len(labels)
         assert ranks.brier(labels, probabilities) == pytest.approx(expected)
+        expected = sk.brier_score_loss(labels, forecast, labels=range(n_classes))
+        assert ranks.brier(labels, probabilities) == pytest.approx(expected)
+
+
+@given(classified(max_classes=2), st.floats(0, 1))
+def test_scores_of_the_voice_track_equal_scikit_learn(case, cut):
+    labels, probabilities = case
+    labels[:2] = 0, 1
+    chosen = (probabilities[:, 1] >= cut).astype(int)
+    found = binary_scores(Units(labels, probabilities, chosen, [str(item) for item in range(len(labels))]))
+    expected = {
+        "accuracy": sk.accuracy_score(labels, chosen),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, chosen),
+        "macro_f1": sk.f1_score(labels, chosen, average="macro"),
+        "mcc": sk.matthews_corrcoef(labels, chosen),
+        "auroc": sk.roc_auc_score(labels, probabilities[:, 1]),
+        "auprc": sk.average_precision_score(labels, probabilities[:, 1]),
+        "sensitivity": sk.recall_score(labels, chosen, pos_label=1),
+        "specificity": sk.recall_score(labels, chosen, pos_label=0),
+        "brier": sk.brier_score_loss(labels, probabilities[:, 1]),
+        "calibration_error": float(ranks.calibration_error(labels, probabilities)),
+    }
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(expected)
 
 
 @given(classified(), st.integers(0, 2**32 - 1))

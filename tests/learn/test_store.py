@@ -44,6 +44,7 @@ def test_constant_training_values_are_refused(tmp_path: Path) -> None:
         store.statistics(np.array([0, 2]))
 
 
+@pytest.mark.fault("G02")
 def test_values_that_are_not_finite_are_refused_by_row(tmp_path: Path) -> None:
     values = np.zeros((3, 2, 2), np.float32)
     values[1, 0, 0] = np.nan
@@ -53,6 +54,7 @@ def test_values_that_are_not_finite_are_refused_by_row(tmp_path: Path) -> None:
         store.read(np.array([0, 1]))
 
 
+@pytest.mark.fault("D24")
 @pytest.mark.parametrize(
     "second", [np.zeros((1, 2, 4), np.float32), np.zeros((1, 2, 3), np.uint8), np.zeros((1, 2, 3)), np.zeros((2, 3))]
 )

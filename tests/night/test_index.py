@@ -140,8 +140,21 @@ def test_read_fold_table_refuses_what_does_not_fit_together(index, damage, messa
 
 
 def change(path, statement):
+    """Change rows and their digest with them, as another program that writes such an index might."""
     with sqlite3.connect(path) as connection:
         connection.execute(statement)
+        tables = {
+            name: pd.read_sql_query(f"SELECT * FROM {name} ORDER BY rowid", connection)
+            for name in ("audio_samples", "classes", "folds")
+        }
+        connection.execute("UPDATE content SET sha256 = ?", (logical_sha256(tables),))
+
+
+def test_changed_value_without_its_digest_is_damage(index):
+    with sqlite3.connect(index) as connection:
+        connection.execute("UPDATE audio_samples SET class_name = 'a' WHERE id = 12")
+    with pytest.raises(IntegrityError, match="damaged"):
+        read_fold_table(index)
 
 
 def test_audit_leakage_of_a_sound_index_is_all_zero():

@@ -1,10 +1,13 @@
 import hashlib
 import json
 from collections import Counter
+from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from evensong.errors import ParamsError
@@ -33,6 +36,22 @@ def digest(text):
     return hashlib.sha256(str(text).encode()).hexdigest()
 
 
+DIGESTS = [digest(k) for k in range(2000)]
+EDGES = (1, 2, 3, 7, 40, 499, 500, 501, 999, 1000, 1001, 1999, 2000)
+
+
+def class_of(n, n_sources):
+    """One class of n clips; clip k is of source k modulo n_sources."""
+    return pd.DataFrame(
+        {
+            "path": [f"owl/{k}.wav" for k in range(n)],
+            "class_name": "owl",
+            "source_id": [f"s{k % n_sources}" for k in range(n)],
+            "pcm_sha256": DIGESTS[:n],
+        }
+    )
+
+
 def clips_of(**sizes):
     rows = [
         {
@@ -49,10 +68,41 @@ def clips_of(**sizes):
 
 @given(n=st.integers(1, 2000), target=st.integers(1, 2000), seed=st.integers(0, 2**32 - 1))
 def test_allot_copies_reaches_the_target_exactly_with_even_copies(n, target, seed):
-    copies = allot_copies([digest(k) for k in range(n)], target, max_copies=2000, seed=seed)
-    assert len(copies) == n
+    copies = allot_copies(DIGESTS[:n], target, max_copies=2000, seed=seed)
+    assert set(copies) == set(DIGESTS[:n])
     assert n + sum(copies.values()) == max(n, target)
     assert max(copies.values()) - min(copies.values()) <= 1
+
+
+@pytest.mark.parametrize("n", EDGES)
+def test_allot_copies_reaches_the_target_exactly_around_every_edge(n):
+    targets = {max(1, edge * factor + step) for edge, factor, step in product(EDGES, (1, 2), (-1, 0, 1))}
+    for target in sorted(target for target in targets | {n - 1, n, n + 1, 2 * n} if 1 <= target <= 2000):
+        copies = np.array(list(allot_copies(DIGESTS[:n], target, max_copies=2000, seed=42).values()))
+        assert n + copies.sum() == max(n, target), target
+        assert np.ptp(copies) <= 1, target
+
+
+@given(
+    n=st.integers(1, 2000),
+    target=st.integers(1, 2000),
+    n_sources=st.integers(1, 60),
+    cap=st.booleans(),
+)
+@examples(max_examples=25)
+def test_plan_pool_has_exactly_the_files_asked_for(n, target, n_sources, cap):
+    clips = class_of(n, n_sources)
+    files, unused = plan_pool(clips, settings(target_samples=target, cap_majority=cap, max_copies=2000))
+    kept = files[files["is_augmented"] == 0]
+    assert len(files) == (target if cap else max(n, target))
+    assert len(kept) == (min(n, target) if cap else n)
+    assert sorted([*kept["original_file"], *unused["path"]]) == sorted(clips["path"])
+    assert kept["source_id"].nunique() == min(len(kept), n_sources, n)  # no source is lost that a place was left for
+    copies = files.groupby("original_file")["copy"].agg(["size", "max"])
+    assert (copies["size"] == copies["max"] + 1).all()  # copy 0, 1, 2, ... of every original
+    assert np.ptp(copies["max"]) <= 1
+    assert files["file_path"].is_unique
+    assert files["mel_row"].tolist() == list(range(len(files)))
 
 
 @given(n=st.integers(1, 40), target=st.integers(1, 200), order=st.randoms(use_true_random=False))
@@ -132,21 +182,32 @@ def test_plan_pool_first_copies_are_not_all_of_one_transform():
     assert files.loc[files["copy"] == 1, "augmentation_type"].nunique() == 4
 
 
-def test_plan_pool_of_a_class_does_not_depend_on_other_classes_or_row_order():
-    alone, _ = plan_pool(clips_of(owl=7), settings())
-    clips = clips_of(crow=9, owl=7).sample(frac=1, random_state=1)
-    beside, _ = plan_pool(clips, settings())
+@given(owls=st.integers(1, 40), crows=st.integers(1, 40), cap=st.booleans(), order=st.integers(0, 99))
+@examples(max_examples=25)
+def test_plan_pool_of_a_class_does_not_depend_on_other_classes_or_row_order(owls, crows, cap, order):
+    chosen = settings(cap_majority=cap)
+    alone, left_out = plan_pool(clips_of(owl=owls), chosen)
+    beside, others_too = plan_pool(clips_of(crow=crows, owl=owls).sample(frac=1, random_state=order), chosen)
     pd.testing.assert_frame_equal(alone, beside[beside["class_name"] == "owl"].reset_index(drop=True))
+    assert set(left_out["path"]) == {path for path in others_too["path"] if path.startswith("owl")}
 
 
-def test_plan_pool_draws_do_not_depend_on_names():
-    clips = clips_of(owl=7, crow=5)
-    renamed = clips.assign(path=[f"{row.class_name}/{k}.flac" for k, row in enumerate(clips.itertuples())])
-    drawn = [
-        plan_pool(table, settings())[0].sort_values(["pcm_sha256", "copy"])[["augmentation_type", "parameters"]]
-        for table in (clips, renamed)
-    ]
-    assert drawn[0].to_numpy().tolist() == drawn[1].to_numpy().tolist()
+@given(owls=st.integers(1, 40), names=st.randoms(use_true_random=False))
+@examples(max_examples=25)
+def test_plan_pool_renaming_files_and_sources_changes_nothing_but_names(owls, names):
+    clips = clips_of(owl=owls, crow=5)
+    stems, sources = [names.sample(range(1000), k=1000) for _ in range(2)]
+    renamed = clips.assign(
+        path=[f"{row.class_name}/{stems[k]}.flac" for k, row in enumerate(clips.itertuples())],
+        source_id=clips["source_id"].map(
+            {name: f"z{sources[k]}" for k, name in enumerate(clips["source_id"].unique())}
+        ),
+    )
+    columns = ["class_name", "pcm_sha256", "copy", "is_augmented", "augmentation_type", "parameters"]
+    plans = [plan_pool(table, settings()) for table in (clips, renamed)]
+    drawn = [files.sort_values(["pcm_sha256", "copy"])[columns].to_numpy().tolist() for files, _ in plans]
+    assert drawn[0] == drawn[1]
+    assert set(plans[0][1]["pcm_sha256"]) == set(plans[1][1]["pcm_sha256"])
 
 
 def test_plan_pool_parameters_lie_in_the_ranges():

@@ -1,7 +1,10 @@
 """Tasks in processes: order, equality over workers and start methods, and a dead worker is an error, not a hang."""
 
+import io
 import os
+import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,24 @@ def test_workers_follow_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert n_workers() == 4 * len(os.sched_getaffinity(0))
     Path("params.yaml").write_text("runtime:\n  workers: auto\n", encoding="utf-8")
     assert n_workers() == len(os.sched_getaffinity(0))
+
+
+class Terminal(io.StringIO):
+    """A stderr that somebody looks at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_shows_a_bar_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    list(map_tasks(square, range(20), workers=workers, label="squares", unit="clip"))
+    assert re.search(r"squares: 100%\|.*\| 20/20 \[\d\d:\d\d<\d\d:\d\d, .*clip/s\]", screen.getvalue())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_without_a_terminal_nothing_is_shown(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(sys, "stderr", log := io.StringIO())
+    list(map_tasks(square, range(20), workers=workers, label="squares"))
+    assert log.getvalue() == ""

@@ -26,6 +26,7 @@ def test_outputs_appear_together_at_the_end() -> None:
     assert not (STAGING_ROOT / "stage").exists()
 
 
+@pytest.mark.fault("D17")
 def test_failure_publishes_nothing_and_keeps_what_was_there() -> None:
     Path("artifacts/a").mkdir(parents=True)
     Path("artifacts/a/old.txt").write_text("old")
@@ -51,6 +52,7 @@ def test_old_folder_is_replaced_whole() -> None:
     assert [path.name for path in Path("artifacts/a").iterdir()] == ["new.txt"]
 
 
+@pytest.mark.fault("D11")
 def test_leftovers_of_a_killed_run_are_not_published() -> None:
     leftover = STAGING_ROOT / "stage" / "artifacts" / "a"
     leftover.mkdir(parents=True)
@@ -60,6 +62,7 @@ def test_leftovers_of_a_killed_run_are_not_published() -> None:
     assert list(Path("artifacts/a").iterdir()) == []
 
 
+@pytest.mark.fault("D18")
 def test_output_that_was_not_written_is_an_error() -> None:
     with pytest.raises(IntegrityError, match=r"did not write metrics/b\.json"), publishing("stage", ["metrics/b.json"]):
         pass
@@ -70,6 +73,7 @@ def test_undeclared_output_is_an_error() -> None:
         staged["metrics/c.json"].write_text("{}")
 
 
+@pytest.mark.fault("D12", "D14", "D15")
 def test_second_writer_is_told_so() -> None:
     with publishing("stage", ["a.txt"]) as staged:
         staged["a.txt"].write_text("a")

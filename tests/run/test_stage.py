@@ -52,6 +52,7 @@ def test_one_thread_a_library(tmp_path: Path) -> None:
     assert done.stdout == "1\n"
 
 
+@pytest.mark.fault("D12")
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
 def test_stage_dies_with_its_parent(tmp_path: Path) -> None:
     alive = tmp_path / "alive"

@@ -2,14 +2,25 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from evensong.audio.files import write_wav
 from evensong.schemas import VoiceMels, VoiceScan
 
 RATE_HZ = 8_000
+SOUND_KINDS = {  # a container, and a codec where it holds several: what the scan calls the two
+    "wav": ("wav", "pcm_16"),
+    "wav_float": ("wav", "float"),
+    "flac": ("flac", "flac"),
+    "ogg": ("ogg", "vorbis"),
+    "mp3": ("mp3", "mp3"),
+    "m4a_aac": ("m4a", "aac"),
+    "m4a_alac": ("m4a", "alac"),
+}
 
 
 class VoiceFolder:
@@ -35,12 +46,37 @@ class VoiceFolder:
         write_wav(path, wave.astype(np.float32), RATE_HZ)
         return path
 
-    def image(self, patient, record, *, size=(16, 12), suffix=".jpg", mode="L"):
-        """A ready-made mel image of the given height and width."""
-        pixels = np.random.default_rng([patient, record]).integers(0, 256, size, dtype=np.uint8)
+    def sound(self, patient, record, kind):
+        """A tone in one of the containers and codecs of `SOUND_KINDS`."""
+        path = self.path(patient, record, f".{kind.split('_')[0]}")
+        write_sound(path, kind, frequency_hz=200 + 70 * patient + 10 * record)
+        return path
+
+    def image(self, patient, record, *, size=(16, 12), suffix=".jpg", mode="L", is_colour=False):
+        """A ready-made mel image of the given height and width; grey, whatever the mode, unless in colour."""
+        shape = (*size, 3) if is_colour else size
+        pixels = np.random.default_rng([patient, record]).integers(0, 256, shape, dtype=np.uint8)
         path = self.path(patient, record, suffix)
+        mode = "RGB" if is_colour else mode
         Image.fromarray(pixels).convert(mode).save(path, "PNG" if suffix == ".png" else "JPEG")
         return path
+
+
+def write_sound(path, kind, *, frequency_hz, rate_hz=16_000):
+    """Half a second of a tone as one of `SOUND_KINDS`."""
+    wave = 0.3 * np.sin(2 * np.pi * frequency_hz * np.arange(rate_hz // 2) / rate_hz)
+    if not kind.startswith("m4a"):
+        soundfile.write(path, wave, rate_hz, subtype="FLOAT" if kind == "wav_float" else None)
+        return
+    codec = kind.removeprefix("m4a_")
+    samples = wave.astype(np.float32) if codec == "aac" else (wave * 32_768).astype(np.int16)
+    with av.open(str(path), "w", format="ipod") as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        form = "fltp" if codec == "aac" else "s16p"
+        frame = av.AudioFrame.from_ndarray(samples[np.newaxis], format=form, layout="mono")
+        frame.sample_rate, frame.pts = rate_hz, 0
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
 
 
 @pytest.fixture

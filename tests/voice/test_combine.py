@@ -1,13 +1,14 @@
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evensong.errors import DataError, IntegrityError
 from evensong.voice.combine import Cohort, join_lists, member_tables
 from evensong.voice.dropped import dropped_rows
 from evensong.voice.splits import Splits, as_table, make_splits
-from evensong.voice.table_counts import count_table, summarise_tables
+from evensong.voice.table_counts import count_table, describe, summarise_tables
 from evensong.voice.tables import COMBINED_COLUMNS
 
 EMPTY_QUARANTINE = pd.DataFrame({"path": [], "outcome": [], "reason": []}, dtype=str)
@@ -80,6 +81,7 @@ def test_rows_are_sorted_by_fold_then_train_val_test_then_ids(labels):
     assert keys == sorted(keys)
 
 
+@pytest.mark.fault("E17", "E21", "E22", "E23", "E24")
 def test_given_rows_that_cannot_be_joined_are_listed_with_a_reason(labels):
     splits = make_splits(labels, [5], n_folds=3, seed=1)
     more = as_table([(0, "nobody", "train"), (1, "blank", "train"), (2, "silent", "train")])
@@ -101,19 +103,20 @@ def test_given_rows_that_cannot_be_joined_are_listed_with_a_reason(labels):
     assert [tuple(value for value in row if value) for row in found.itertuples(index=False)] == [
         ("patient", "blank", "unlabelled"),
         ("patient", "extra", "not_in_split"),
-        ("patient", "silent", "no_image"),  # E21
+        ("patient", "silent", "no_image"),
         ("recording", ".DS_Store", "ignored", "hidden"),
         ("recording", "a.m4a", "quarantined", "Q_TRUNCATED"),
         ("recording", "blank", "blank/0.m4a", "unlabelled"),
-        ("recording", "extra", "extra/0.m4a", "not_in_split"),  # E24
-        ("recording", "nobody", "nobody/0.m4a", "no_label"),  # E22
+        ("recording", "extra", "extra/0.m4a", "not_in_split"),
+        ("recording", "nobody", "nobody/0.m4a", "no_label"),
         ("recording", "p03", "p03/1.m4a", "duplicate"),
         ("split", "blank", "subdb5", "1", "unlabelled"),
         ("split", "nobody", "subdb5", "0", "no_label"),
-        ("split", "silent", "subdb5", "2", "no_image"),  # E23
+        ("split", "silent", "subdb5", "2", "no_image"),
     ]
 
 
+@pytest.mark.fault("E30")
 def test_a_fold_that_lost_its_patients_stops_without_an_id(labels):
     splits = make_splits(labels, [5], n_folds=3, seed=1)
     tested = splits.common[(splits.common["fold_iteration"] == 1) & (splits.common["subset"] == "test")]
@@ -128,6 +131,7 @@ def test_a_fold_that_lost_its_patients_stops_without_an_id(labels):
         run(splits, make_cohort(one_class, labels))
 
 
+@pytest.mark.fault("E31")
 @pytest.mark.parametrize("subset", ["test", "val"])
 def test_one_class_in_all_test_or_validation_rows_is_refused(labels, subset):
     splits = make_splits(labels, [5], n_folds=3, seed=1)
@@ -156,38 +160,134 @@ def test_a_lost_row_breaks_the_accounts(labels):
         dropped_rows(joined, torn, cohort)
 
 
+def summarise(labels, *, subdbs, n_folds, n_recordings=2, surveyed=None):
+    surveyed = surveyed or labels
+    cohort = make_cohort(dict.fromkeys(surveyed, n_recordings), surveyed)
+    members, dropped = run(make_splits(labels, subdbs, n_folds=n_folds, seed=1), cohort)
+    return summarise_tables(members, dropped, cohort), count_table(members)
+
+
 def test_summaries_hold_counts_and_hide_few_patients(labels):
-    members, dropped = run(
-        make_splits(labels, [5], n_folds=3, seed=1),
-        cohort := make_cohort(dict.fromkeys(labels, 2), labels | {"u": None}),
-    )
-    found = summarise_tables(members, dropped, cohort)
+    found, counts = summarise(labels, subdbs=[5], n_folds=3, surveyed=labels | {"u": None})
     assert found["folds"] == 3
     assert found["patients"] == {
         "surveyed": 21,
         "in_tables": 20,
         "positive_in_tables": 6,
-        "unlabelled": "<5",
-        "no_image": 0,
-        "not_in_split": 0,
+        "unlabelled": "withheld",  # one of them is 21 - 20
+        "no_image": "withheld",
+        "not_in_split": "withheld",
     }
-    assert found["recordings"]["in_tables"] == found["recordings"]["listed"] == 40
-    assert found["recordings"]["unlabelled"] == 0
+    assert found["recordings"] == {
+        **{"listed": 42, "in_tables": 40, "quarantined": 0, "ignored": 0, "duplicate": 0},
+        **dict.fromkeys(("no_label", "unlabelled", "not_in_split"), "withheld"),
+    }
+    assert found["split_patients_not_used"] == {"no_label": 0, "unlabelled": 0, "no_image": 0}
     assert set(found["train"]["subdb5"].values()) == {"<5"}  # 2 positives and 2 others in each fold
-    counts = count_table(members)
     assert list(counts.columns) == ["subdb", "fold", "subset", "patients", "positives", "recordings"]
-    cells = counts[counts["subdb"] == "subdb5"].set_index(["fold", "subset"]).drop(columns="subdb")
-    assert tuple(cells.loc[(0, "train")]) == ("<5", "<5", "<5")
-    assert tuple(cells.loc[(0, "test")]) == (7, "<5", 14)
+    assert set(counts[["patients", "positives", "recordings"]].to_numpy().ravel()) == {"withheld"}
+
+
+def test_counts_of_large_cells_are_those_of_the_tables():
+    labels = {f"p{number:02d}": int(number < 18) for number in range(60)}
+    _, counts = summarise(labels, subdbs=[5], n_folds=3)
+    cells = counts.set_index(["subdb", "fold", "subset"])
+    assert len(cells) == 2 * 3 * 3
+    assert tuple(cells.loc[("control", 0, "train")]) == (20, 6, 40)
+    assert tuple(cells.loc[("subdb5", 2, "train")]) == (12, 6, 24)
+    assert tuple(cells.loc[("subdb5", 1, "test")]) == (20, 6, 40)
+
+
+def test_positives_are_withheld_everywhere_where_a_cell_would_tell_few():
+    # twenty positives and ten folds: two in each test fold would follow from sixteen in training and twenty in all
+    labels = {f"p{number:02d}": int(number < 20) for number in range(80)}
+    _, counts = summarise(labels, subdbs=[5], n_folds=10, n_recordings=1)
+    assert set(counts["positives"]) == {"withheld"}
+    assert set(counts.loc[counts["subset"] == "test", "patients"]) == {8}
+    assert counts.loc[counts["subdb"] == "control", "recordings"].sum() == 10 * 80
+
+
+def test_few_of_the_other_class_withhold_the_positives_too():
+    labels = {f"p{number:02d}": int(number < 60) for number in range(66)}  # in each test fold 20 of 22
+    assert set(summarise(labels, subdbs=[9], n_folds=3)[1]["positives"]) == {"withheld"}
+
+
+def test_the_control_arm_s_patients_count_as_left_out(labels):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    extra = as_table([(fold, "extra", "train") for fold in range(3)])
+    given = Splits(splits.common, splits.train, pd.concat([splits.control, extra]), splits.file_names)
+    surveyed = labels | {"extra": 0}
+    _, dropped = run(given, make_cohort(dict.fromkeys(surveyed, 1), surveyed))
+    assert dropped[["source", "healthCode", "reason"]].to_numpy().tolist() == [
+        ["patient", "extra", "not_in_split"],
+        ["recording", "extra", "not_in_split"],
+    ]
+
+
+@settings(max_examples=20)
+@given(st.integers(3, 60), st.integers(3, 60), st.integers(3, 12), st.integers(0, 6))
+def test_no_count_of_few_patients_is_told_or_follows(n_positive, n_negative, n_folds, n_unlabelled):
+    labels = {f"p{number:03d}": int(number < n_positive) for number in range(n_positive + n_negative)}
+    assume(min(n_positive, n_negative) >= n_folds)
+    surveyed = labels | {f"u{number}": None for number in range(n_unlabelled)}
+    found, counts = summarise(labels, subdbs=[1, 9], n_folds=n_folds, n_recordings=1, surveyed=surveyed)
+    told = counts.replace("withheld", np.nan).astype({"patients": float, "positives": float})
+    negatives = told["patients"] - told["positives"]
+    for cells in (told["patients"], told["positives"], negatives):
+        assert not cells.between(1, 4).any()
+        whole = cells.to_numpy().reshape(-1, n_folds, 3).sum(axis=2)  # train, val and test of a fold together
+        assert not ((whole >= 1) & (whole <= 4)).any()
+    for column in ("patients", "positives", "recordings"):  # a column is told as a whole or not at all
+        assert told[column].isna().all() or told[column].notna().all()
+    assert (found["patients"]["unlabelled"] == "withheld") == (0 < n_unlabelled < 5)
+
+
+def test_patients_of_the_lists_that_cannot_be_used_are_counted_and_told(labels):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    strangers = as_table([(fold, f"nobody{number}", "train") for fold in (0, 2) for number in range(6)])
+    given = Splits(splits.common, {5: pd.concat([splits.train[5], strangers])}, splits.control, splits.file_names)
+    cohort = make_cohort(dict.fromkeys(labels, 1), labels)
+    members, dropped = run(given, cohort)
+    counts = summarise_tables(members, dropped, cohort)
+    assert counts["split_patients_not_used"] == {"no_label": 6, "unlabelled": 0, "no_image": 0}
+    assert describe(counts) == [
+        "20 of 20 recordings and 20 of 20 patients (6 positive) are in the tables",
+        "left out, one by one in combined/dropped.csv: recordings none; patients none",
+        "NOTE: patients of the split lists that cannot be used: no_label 6",
+    ]
 
 
 def test_means_are_told_only_where_every_cell_they_average_is_told():
     labels = {f"p{number:02d}": int(number < 18) for number in range(60)}
-    surveyed = labels | {"blank": None}
-    cohort = make_cohort(dict.fromkeys(surveyed, 2), surveyed)
-    members, dropped = run(make_splits(labels, [1, 5], n_folds=3, seed=1), cohort)
-    found = summarise_tables(members, dropped, cohort)
+    found, _ = summarise(labels, subdbs=[1, 5], n_folds=3, surveyed=labels | {"blank": None})
     assert found["train"]["subdb5"] == {"patients_mean": 12, "recordings_mean": 24, "positive_share_mean": 0.5}
     subdb1 = found["train"]["subdb1"]  # 14 others and 2 positives, whom the share would tell
     assert subdb1 == {"patients_mean": 16, "recordings_mean": 32, "positive_share_mean": "<5"}
-    assert found["recordings"]["unlabelled"] == "<5"  # two recordings of one patient
+
+
+@pytest.mark.fault("E32")
+def test_all_members_validate_and_test_on_the_same_rows(labels):
+    members, _ = run(make_splits(labels, [1, 5, 9], n_folds=3, seed=1), make_cohort(dict.fromkeys(labels, 2), labels))
+    common = [table[table["subset"] != "train"].reset_index(drop=True) for table in members.values()]
+    assert len(common) == 4
+    assert all(rows.equals(common[0]) for rows in common)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 12), st.integers(1, 24), st.integers(2, 12))
+def test_a_small_cohort_is_tabled_or_refused_with_the_number_that_would_do(n_positive, n_negative, n_folds):
+    labels = {f"p{number:02d}": int(number < n_positive) for number in range(n_positive + n_negative)}
+    smaller = min(n_positive, n_negative)
+    if n_folds < 3:
+        reason = "n_folds is 2, but .* set it to 3 or more"
+    elif smaller < 3:
+        reason = "one of the two classes has fewer than three; training, validation and test need one each"
+    elif smaller < n_folds:
+        reason = rf"set voice.splits.n_folds to {smaller} or less \(at least 3\)"
+    else:
+        found, counts = summarise(labels, subdbs=[1, 9], n_folds=n_folds)
+        assert found["recordings"]["in_tables"] == 2 * len(labels)
+        assert len(counts) == 3 * n_folds * 3
+        return
+    with pytest.raises(DataError, match=reason):
+        make_splits(labels, [1, 9], n_folds=n_folds, seed=1)

@@ -1,7 +1,17 @@
+from itertools import product
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evensong.errors import ResourceError
-from evensong.voice.disclosure import positions, told, told_split, unnamed_os_errors
+from evensong.voice.disclosure import WITHHELD, is_small, positions, told, told_parts, told_split, unnamed_os_errors
+
+COUNTS = st.lists(st.integers(0, 7), min_size=2, max_size=4)
+
+
+def parts_of(counts):
+    return {f"reason{place}": count for place, count in enumerate(counts)}
 
 
 def test_told_hides_one_to_four_patients():
@@ -21,6 +31,51 @@ def test_told_hides_one_to_four_patients():
 )
 def test_told_split_hides_positives_from_which_few_patients_follow(patients, positives, shown):
     assert told_split(patients, positives) == shown
+
+
+@given(COUNTS)
+def test_told_parts_tells_all_or_nothing_small(counts):
+    shown = told_parts(parts_of(counts))
+    assert not any(is_small(count) for count in shown.values() if count != WITHHELD)
+    assert all(shown[name] in (count, WITHHELD) for name, count in parts_of(counts).items())
+    if not any(map(is_small, counts)):
+        assert shown == parts_of(counts)
+
+
+@settings(max_examples=40)
+@given(COUNTS)
+def test_no_withheld_part_follows_from_the_sum_and_the_others(counts):
+    # All tables with this sum that would be shown in the same way, also to a reader who knows the rule.
+    shown = told_parts(parts_of(counts))
+    alike = [
+        other
+        for other in product(range(sum(counts) + 1), repeat=len(counts))
+        if sum(other) == sum(counts) and told_parts(parts_of(other)) == shown
+    ]
+    assert tuple(counts) in alike
+    for place, count in enumerate(shown.values()):
+        assert (len({other[place] for other in alike}) > 1) == (count == WITHHELD)
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"),
+    [
+        ((30, 0, 0), (30, 0, 0)),
+        ((30, 2, 0), (30, WITHHELD, WITHHELD)),
+        ((3, 0, 0), (WITHHELD, WITHHELD, WITHHELD)),
+        ((30, 8, 2), (30, WITHHELD, WITHHELD)),  # 10 in all: 8 goes with 2
+        ((30, 8, 8, 2), (30, WITHHELD, WITHHELD, WITHHELD)),
+        ((30, 1, 1), (WITHHELD, WITHHELD, WITHHELD)),  # 2 in all could only be 1 and 1, or 2 and a shown 0
+    ],
+)
+def test_told_parts_worked_by_hand(counts, shown):
+    assert tuple(told_parts(parts_of(counts)).values()) == shown
+
+
+def test_told_parts_goes_by_the_patients_behind_the_files():
+    recordings, patients = parts_of([40, 6, 0]), parts_of([20, 2, 0])
+    assert tuple(told_parts(recordings, patients).values()) == (40, WITHHELD, WITHHELD)
+    assert told_parts(recordings, parts_of([20, 6, 0])) == recordings
 
 
 def test_positions_joins_runs_and_cuts_long_lists():

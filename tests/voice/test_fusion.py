@@ -136,6 +136,7 @@ def test_one_member_fuses_to_itself():
         assert decide(level.test, level.thresholds).tolist() == decide(alone.test, alone.thresholds).tolist(), name
 
 
+@pytest.mark.fault("G14")
 def test_rows_are_joined_on_ids_not_on_position():
     rows = [(0, "test", name, 0, label, p) for name, label, p in (("t", 0, 0.2), ("u", 1, 0.9), ("s", 1, 0.7))]
     members = fusion.join_members({"a": run_of(rows), "b": run_of(rows[::-1])})
@@ -153,6 +154,7 @@ ROW = (0, "test", CANARY, 0, 1, 0.5)
 OTHER = (0, "test", "x", 0, 0, 0.5)
 
 
+@pytest.mark.fault("G13")
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -165,6 +167,17 @@ OTHER = (0, "test", "x", 0, 0, 0.5)
 )
 def test_members_with_other_rows_are_refused_by_count(rows, message):
     assert message in refusal_of(run_of([ROW, OTHER]), run_of(rows))
+
+
+@pytest.mark.fault("G15")
+def test_member_with_other_folds_is_refused():
+    # Fold 0 of the second member tests whom fold 0 of the first one trains on. Each member alone is free of a leak.
+    first = three_folds()
+    table = first.predictions.table.assign(fold=(first.predictions.table["fold"] + 1) % 3)
+    order = table.sort_values(KEY_COLUMNS, kind="stable").index.to_numpy()
+    rotated = Predictions(table.loc[order].reset_index(drop=True), first.predictions.probabilities[order])
+    message = refusal_of(first, TrainingRun(first.classes, rotated, first.folds, first.history))
+    assert "subdb2 lacks 12 predictions that subdb1 has and holds 12 that it has not" in message
 
 
 def test_patient_with_two_labels_is_refused_by_count():

@@ -1,9 +1,13 @@
+import re
+import shutil
+
+import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evensong.errors import DataError
-from evensong.voice.given_splits import read_given_splits
+from evensong.voice.given_splits import accounts_of, read_given_splits, refuse_stray_lists
 from evensong.voice.split_files import COMMON_NAME, read_labels, read_splits, write_splits
 from evensong.voice.splits import make_splits
 
@@ -53,13 +57,22 @@ def test_given_splits_are_used_as_they_are(folder):
     assert splits.control.equals(splits.train[3])
 
 
+@pytest.mark.fault("E02", "E07", "E08", "E26")
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_given_splits_take_a_byte_order_mark_other_columns_and_repeated_rows(folder, line_end):  # E02, E07, E08, E26
+def test_given_splits_take_a_byte_order_mark_other_columns_and_repeated_rows(folder, line_end):
     rows = [f"{row},note" for row in [*TRAIN, TRAIN[0]]]
     write(folder, rows, "subdb3/subdb3_train_70_30.csv", header="\ufeff" + HEADER + ",note", line_end=line_end)
     found = read(folder)
     assert len(found.splits.train[3]) == 9
-    assert found.n_collapsed == 1
+    assert accounts_of(found) == {"files": 2, "repeated_rows": 1}
+    assert accounts_of(None) == {"files": 0, "repeated_rows": 0}
+
+
+@pytest.mark.fault("E28")
+def test_folds_written_as_floats_are_the_same_folds(folder):
+    plain = read(folder).splits.train[3]
+    write(folder, [row.replace(",", ".0,", 1) for row in TRAIN[:4]] + TRAIN[4:], "subdb3/subdb3_train_70_30.csv")
+    assert read(folder).splits.train[3].equals(plain)
 
 
 def test_sub_databases_nobody_asked_for_are_checked_and_count_for_the_control_only(folder):
@@ -72,12 +85,14 @@ def test_sub_databases_nobody_asked_for_are_checked_and_count_for_the_control_on
         read(folder)
 
 
+@pytest.mark.fault("E04", "E25", "E27", "E28")
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
         ([*TRAIN, f"1,{CANARY},val"], "line 11: subset is not train"),
         ([*TRAIN, f"1,{CANARY},Train"], "line 11: subset is not train"),  # E27
-        ([*TRAIN, f"1.0,{CANARY},train"], "line 11: fold_iteration is not a whole number"),  # E28
+        ([*TRAIN, f"1.5,{CANARY},train"], "line 11: fold_iteration is not a whole number"),  # E28
+        ([*TRAIN, f"nan,{CANARY},train"], "line 11: fold_iteration is not a whole number"),  # E28
         ([*TRAIN, f",{CANARY},train"], "line 11: fold_iteration"),  # E28
         ([*TRAIN, f"-1,{CANARY},train"], "line 11: fold_iteration"),
         ([*TRAIN, f"01,{CANARY},train"], "line 11: fold_iteration"),
@@ -100,6 +115,7 @@ def test_a_faulty_training_list_is_refused_with_lines_and_no_id(folder, rows, me
     assert "cafe" not in str(caught.value)
 
 
+@pytest.mark.fault("E25", "E27", "E30")
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -117,13 +133,44 @@ def test_a_faulty_common_list_is_refused_with_lines_and_no_id(folder, rows, mess
     assert "cafe" not in str(caught.value)
 
 
+@pytest.mark.fault("E28")
 def test_another_number_of_folds_names_the_key_to_set(folder):
     with pytest.raises(DataError, match=r"have 3 folds and voice.splits.n_folds is 10; set voice.splits.n_folds to 3"):
         read(folder, n_folds=10)
+    write(folder, [row for row in COMMON if not row.startswith("2,")], COMMON_NAME)
+    write(folder, [row for row in TRAIN if not row.startswith("2,")], "subdb3/subdb3_train_70_30.csv")
+    with pytest.raises(DataError, match=r"have 2 folds and voice.splits.n_folds is 3; three is the least"):
+        read(folder)
 
 
-def test_every_missing_or_repeated_or_strange_file_is_told_at_once(folder):  # E32
-    with pytest.raises(DataError, match=r"missing: subdb1_train_XX_YY.csv, subdb5_train_XX_YY.csv\. .*remove them"):
+@pytest.mark.fault("E28")
+def test_folds_numbered_from_one_are_refused_and_told_so(folder):
+    def from_one(rows):
+        return [f"{int(fold) + 1},{rest}" for fold, rest in (row.split(",", 1) for row in rows)]
+
+    write(folder, from_one(COMMON), COMMON_NAME)
+    write(folder, from_one(TRAIN), "subdb3/subdb3_train_70_30.csv")
+    with pytest.raises(DataError, match=r"numbered from 1 to 3: subtract 1 from every fold_iteration"):
+        read(folder)
+
+
+def test_lists_beside_their_folder_are_refused_and_other_tables_are_not(tmp_path):
+    folder = tmp_path / "cohort/splits"
+    write(folder, COMMON, COMMON_NAME)
+    write(tmp_path / "cohort", ["a,True"], "Demographics_Survey.csv", header="healthCode,professional-diagnosis")
+    refuse_stray_lists(tmp_path / "cohort", folder)
+    write(tmp_path / "cohort/subdb3", TRAIN, "subdb3_train_70_30.csv")
+    write(tmp_path / "cohort", COMMON, COMMON_NAME)
+    with pytest.raises(DataError, match=r"2 split CSV\(s\) lie outside .*splits; move them into it"):
+        refuse_stray_lists(tmp_path / "cohort", folder)
+
+
+@pytest.mark.fault("E32")
+def test_every_missing_or_repeated_or_strange_file_is_told_at_once(folder):
+    missing = (
+        r"missing: subdb1_train_XX_YY.csv, subdb5_train_XX_YY.csv\. .*voice.subdbs to those .*\(3\), or remove them"
+    )
+    with pytest.raises(DataError, match=missing):
         read(folder, subdbs=(1, 3, 5))
     write(folder, TRAIN, "subdb3_train_60_40.csv")
     write(folder, TRAIN, "subdb12_train_60_40.csv")
@@ -152,3 +199,52 @@ def _as_given(folder, n_folds):
     found = read_given_splits(folder, [1, 9], n_folds=n_folds)
     (folder / "labels.txt").rename(folder / "labels.csv")
     return found.splits
+
+
+@pytest.fixture(scope="module")
+def made_lists(tmp_path_factory):
+    """The lists of a made three-fold split of twelve patients, one file a sub-database."""
+    cohort = {f"p{number:02d}": int(number < 6) for number in range(12)}
+    folder = tmp_path_factory.mktemp("made") / "splits"
+    write_splits(folder, make_splits(cohort, [3, 7], n_folds=3, seed=1), cohort)
+    for name in ("labels.csv", "control/control_train.csv"):
+        (folder / name).unlink()
+    return folder
+
+
+@pytest.mark.fault("E25")
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_every_planted_leak_is_refused(made_lists, tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("leak") / "splits"
+    shutil.copytree(made_lists, folder)
+    common = (folder / COMMON_NAME).read_text().splitlines()[1:]
+    fold, patient, subset = data.draw(st.sampled_from(common)).split(",")
+    path = data.draw(st.sampled_from(sorted(folder.glob("subdb*/*.csv"))))
+    rows = path.read_text().splitlines()
+    place = data.draw(st.integers(1, len(rows)))
+    path.write_text("\n".join([*rows[:place], f"{fold},{patient},train", *rows[place:], ""]))
+    with pytest.raises(DataError, match=f"line {place + 1}: the patient is in {subset} of fold {fold} too"):
+        read(folder, subdbs=(3, 7))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_lists_are_refused_or_still_keep_patients_apart(made_lists, tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damage") / "splits"
+    shutil.copytree(made_lists, folder)
+    path = data.draw(st.sampled_from(sorted(folder.rglob("*.csv"))))
+    raw = bytearray(path.read_bytes())
+    start = data.draw(st.integers(0, len(raw) - 1))
+    raw[start : start + data.draw(st.integers(0, 30))] = data.draw(st.binary(max_size=8) | st.just(b"0,p01,train\n"))
+    path.write_bytes(raw)
+    found, said = None, ""
+    try:
+        found = read(folder, subdbs=(3, 7))
+    except DataError as error:
+        said = str(error).removeprefix(str(folder))
+    assert not re.search(r"\bp\d\d\b", said)
+    for table in found.splits.train.values() if found else ():
+        together = pd.concat([table, found.splits.common])
+        assert together.groupby(["fold_iteration", "healthCode"])["subset"].nunique().max() == 1
+        assert set(table["fold_iteration"]) == {0, 1, 2}

@@ -1,13 +1,17 @@
 import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from evensong.audio.files import read_wav, write_wav
-from evensong.audio.mel_images import mel_image
+from evensong.audio.mel_images import encode_image, mel_image
 from evensong.errors import DataError, IntegrityError
+from evensong.voice.image_counts import describe
 from evensong.voice.images import from_first_sound, image_table, make_images
 from evensong.voice.recordings import scan_recordings
 from evensong.voice.scan_tables import used_recordings
@@ -17,18 +21,18 @@ from evensong.voice.scan_tables import used_recordings
 def make(folder, scan_settings, mel_settings, tmp_path):
     def run(workers=1, **changes):
         used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
-        settings = mel_settings.model_copy(update=changes)
+        wanted = mel_settings.model_copy(update=changes)
         out = tmp_path / f"out{workers}{len(list(tmp_path.iterdir()))}"
         out.mkdir()
         counts = make_images(
             used,
-            settings,
+            wanted,
             root=folder.root,
             image_folder=out / "melSpec",
             array_path=out / "mels.npy",
             workers=workers,
         )
-        return out, counts, image_table(used, settings, "melSpec")
+        return out, counts, image_table(used, wanted, "melSpec")
 
     return run
 
@@ -97,15 +101,55 @@ def test_a_ready_made_image_is_copied_byte_for_byte_and_resized_only_in_the_arra
     assert counts["encoding_error_max_db"] is None
 
 
+@pytest.mark.fault("F08")
 @pytest.mark.parametrize("name", [".png", ".jpg"])
 def test_an_image_of_another_format_is_stored_anew_in_its_own_size(folder, make, name):
     source = folder.image(1, 1, size=(40, 30), suffix=".png")
-    source.rename(source.with_suffix(name))  # F08: what is in the file counts, not its name
+    source.rename(source.with_suffix(name))  # what is in the file counts, not its name
     out, counts, table = make()
     published = Image.open(out / table["image_rel_path"][0])
     assert (published.format, published.size) == ("JPEG", (30, 40))
     assert counts["converted"] == 1
     assert table["image_rel_path"][0].endswith(".jpg")
+    change = np.abs(np.asarray(published).astype(int) - read_grey(source.with_suffix(name))).max()
+    assert counts["conversion_error_max_levels"] == change > 0
+
+
+def test_a_jpeg_is_stored_as_png_without_a_change(folder, make):
+    source = folder.image(1, 1, size=(40, 30))
+    out, counts, table = make(format="png")
+    assert np.array_equal(read_grey(out / table["image_rel_path"][0]), read_grey(source))
+    assert (counts["converted"], counts["conversion_error_max_levels"]) == (1, 0)
+
+
+def test_a_drawn_png_holds_the_mel_image_to_the_byte(folder, make, mel_settings):
+    wave, _ = read_wav(folder.tone(1, 1))
+    out, counts, table = make(format="png")
+    wanted = mel_settings.model_copy(update={"format": "png"})
+    drawn = mel_image(wave, wanted)
+    assert (out / table["image_rel_path"][0]).read_bytes() == encode_image(drawn, wanted)
+    assert np.array_equal(np.load(out / "mels.npy")[0], drawn)
+    assert counts["encoding_error_max_db"] == counts["encoding_error_mean_db"] == 0
+
+
+def test_recordings_that_the_settings_cut_or_lengthen_are_counted_and_told(folder, make, mel_settings):
+    for record, seconds in enumerate((0.4, 0.5, 0.75, 1.0)):
+        folder.tone(1, record, seconds=seconds)
+    folder.image(2, 1, size=(20, 12))
+    counts = make(fmax_hz=4000.0)[1]
+    assert [counts[name] for name in ("longer_than_clip", "shorter_than_clip", "sampled_under_fmax")] == [2, 1, 0]
+    assert counts["unused_sound_share"] == 0.283  # 0.25 s and 0.5 s of 0.4 + 0.5 + 0.75 + 1 s
+    lines = describe(counts, mel_settings)
+    assert lines[0] == (
+        "5 mel images (jpg): 4 drawn from recordings, 1 ready-made and copied, 0 ready-made and stored anew"
+    )
+    assert re.fullmatch(r"jpg changes the drawn images by [\d.]+ dB on average, [\d.]+ at most", lines[1])
+    assert lines[2:] == [
+        "NOTE: 2 recordings are longer than voice.mels.clip_seconds (0.5 s); 28.3% of the sound is not used",
+        "NOTE: 1 recordings are shorter than voice.mels.clip_seconds (0.5 s); silence is drawn after them",
+        "NOTE: 1 ready-made images are not of 16 x 12 px; the array for training holds them resized",
+    ]
+    assert make(sample_rate_hz=16_000, fmax_hz=8_000.0)[1]["sampled_under_fmax"] == 4
 
 
 def test_images_do_not_depend_on_workers(folder, make):
@@ -117,6 +161,7 @@ def test_images_do_not_depend_on_workers(folder, make):
         assert path.read_bytes() == (second / "melSpec" / path.name).read_bytes()
 
 
+@pytest.mark.fault("F06")
 def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, scan_settings, mel_settings, tmp_path):
     path = folder.tone(1, 1)
     used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
@@ -132,6 +177,28 @@ def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, 
                 workers=1,
             )
         assert "00000000-0000-4000" not in str(caught.value)
+
+
+@pytest.mark.fault("F06")
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
+def test_any_changed_byte_of_a_scanned_image_stops(folder, scan_settings, mel_settings, tmp_path, place, flip):
+    path = folder.image(1, 1)
+    used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= flip
+    path.write_bytes(content)
+    out = tmp_path / f"{place}-{flip}"
+    out.mkdir(exist_ok=True)
+    with pytest.raises(IntegrityError, match="changed since the scan"):
+        make_images(
+            used,
+            mel_settings,
+            root=folder.root,
+            image_folder=out / f"images{len(list(out.iterdir()))}",
+            array_path=out / "mels.npy",
+            workers=1,
+        )
 
 
 def test_a_recording_that_starts_with_silence_is_drawn_from_its_first_sound(folder, make):

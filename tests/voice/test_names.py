@@ -34,15 +34,18 @@ def test_parse_name_is_anchored_or_refuses(text):
     assert "_" not in name.health_code + name.record_id
 
 
+@pytest.mark.fault("F01")
 def test_parse_name_keeps_the_underscores_of_the_column():
     assert parse_name(f"{UUID}_{OTHER}_audio_audio_m4a.jpg")[:3] == (UUID, OTHER, "audio_audio_m4a")
 
 
+@pytest.mark.fault("E15", "F01")
 @pytest.mark.parametrize("name", ["b0001_0000_audio.wav", "a.b_c-d_e.f.jpg", "0012_1e5_NA.jpg", "é_ü_ß_x.png"])
 def test_parse_name_takes_any_id_without_an_underscore(name):
     parse_name(name)
 
 
+@pytest.mark.fault("F01", "F02")
 @pytest.mark.parametrize(
     "name",
     [
@@ -73,11 +76,13 @@ def test_id_problem_names_the_fault_of_an_unusable_id(value):
     assert id_problem(value) is not None
 
 
+@pytest.mark.fault("E13", "E15")
 @pytest.mark.parametrize("value", ["0012", "1e5", "NA", "nan", "a b", UUID, "=HYPERLINK(x)"])
 def test_id_problem_accepts_ids_as_written(value):
     assert id_problem(value) is None
 
 
+@pytest.mark.fault("E14")
 @pytest.mark.parametrize("twin", ["AB-c1", " ab-c1", "ab-c1\t"])
 def test_refuse_case_twins_names_both_places_and_no_id(twin):
     sources = [Located("a.csv", "line", {"ab-c1": 4}), Located("b.csv", "line", {twin: 9, "zz": 1})]

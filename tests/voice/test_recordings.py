@@ -1,14 +1,20 @@
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.voice.conftest import SOUND_KINDS
 
 from evensong.audio.files import write_wav
 from evensong.errors import DataError
 from evensong.voice.recordings import scan_recordings
+from evensong.voice.scan_counts import count_files, describe
 
+SRC = Path(__file__).parents[2] / "src/evensong"
 ID = "00000000-0000-4000"
+COUNTS = count_files(0, [], [])
 
 
 def scan(folder, settings):
@@ -32,6 +38,7 @@ def test_recordings_and_images_are_listed_together(folder, scan_settings):
     assert found.counts["patients"] == "<5"
 
 
+@pytest.mark.fault("F02", "F04")
 def test_an_unusable_file_is_quarantined_with_its_reason(folder, scan_settings):
     for record in range(6):
         folder.tone(1, record)
@@ -42,8 +49,8 @@ def test_an_unusable_file_is_quarantined_with_its_reason(folder, scan_settings):
     folder.tone(1, 13, seconds=0.1)
     folder.tone(1, 14, level=1e-5)
     image = folder.image(2, 1)
-    image.write_bytes(image.read_bytes()[:-100])  # F04
-    folder.tone(1, 15).rename(folder.root / f"{ID}_copy.wav")  # F02
+    image.write_bytes(image.read_bytes()[:-100])
+    folder.tone(1, 15).rename(folder.root / f"{ID}_copy.wav")
     found = scan(folder, scan_settings.model_copy(update={"max_quarantined": 0.6}))
     assert found.quarantine["reason"].tolist() == [
         *("Q_EMPTY", "Q_FORMAT", "Q_TRUNCATED", "Q_TOO_SHORT", "Q_SILENT", "Q_TRUNCATED", "Q_NAME"),
@@ -54,7 +61,8 @@ def test_an_unusable_file_is_quarantined_with_its_reason(folder, scan_settings):
     assert counts["quarantined_by_reason"]["Q_TRUNCATED"] == 2
 
 
-def test_a_ready_made_image_of_one_grey_is_quarantined(folder, scan_settings):  # F11
+@pytest.mark.fault("F11")
+def test_a_ready_made_image_of_one_grey_is_quarantined(folder, scan_settings):
     folder.image(1, 1)
     black = folder.image(1, 2, suffix=".png")
     Image.new("L", (12, 16)).save(black)
@@ -76,6 +84,7 @@ def test_over_the_budget_everything_is_told_by_number(folder, scan_settings):
     assert scan(folder, scan_settings.model_copy(update={"max_quarantined": 0.6})).counts["used"] == 2
 
 
+@pytest.mark.fault("F13")
 def test_equal_content_within_a_patient_is_used_once(folder, scan_settings):
     kept = folder.tone(1, 2)
     shutil.copy(kept, folder.path(1, 5))
@@ -87,8 +96,9 @@ def test_equal_content_within_a_patient_is_used_once(folder, scan_settings):
     assert found.counts["duplicate"] == 3
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize("kind", ["tone", "image"])
-def test_equal_content_under_two_patients_stops(folder, scan_settings, kind):  # F13
+def test_equal_content_under_two_patients_stops(folder, scan_settings, kind):
     first = getattr(folder, kind)(1, 1)
     folder.tone(1, 2)
     shutil.copy(first, folder.path(2, 1, first.suffix))
@@ -114,6 +124,17 @@ def test_one_recording_as_sound_and_image_is_refused(folder, scan_settings):
     assert ID not in str(caught.value)
 
 
+@pytest.mark.fault("F03")
+@pytest.mark.parametrize("suffixes", [(".jpg", ".JPG"), (".jpeg", ".jpg"), (".wav", ".WAV")])
+def test_one_recording_under_two_extensions_is_refused(folder, scan_settings, suffixes):
+    for suffix in suffixes:
+        folder.path(1, 1, suffix).touch()
+    with pytest.raises(DataError, match=r"1 recording\(s\) are there more than once.*Files 1-2;") as caught:
+        scan(folder, scan_settings)
+    assert ID not in str(caught.value)
+
+
+@pytest.mark.fault("E14", "F03")
 @pytest.mark.parametrize(
     ("names", "what"), [(("ab_1_x", "AB_2_x"), "healthCode"), (("ab_c_x", "ab_C_x"), "recording name")]
 )
@@ -155,6 +176,59 @@ def test_rows_are_sorted_by_item_id_where_one_id_starts_another(folder, scan_set
     item_ids = (rows["healthCode"] + "_" + rows["record_id"]).tolist()
     assert item_ids == sorted(item_ids)
     assert rows["healthCode"].tolist() == ["a-b", "a.b", "a", "ab"]
+
+
+@pytest.mark.fault("F12")
+def test_an_image_of_another_size_than_most_is_used_and_told(folder, scan_settings):
+    for record, size in enumerate([(16, 12), (16, 12), (16, 24), (16, 12)]):
+        folder.image(1, record, size=size)
+    folder.tone(1, 9)
+    found = scan(folder, scan_settings)
+    assert found.recordings["warnings"].tolist() == ["", "", "W_SIZE", "", ""]
+    assert found.counts["image_sizes"] == {"16x12": 3, "16x24": 1}
+    assert "NOTE: 1 x W_SIZE: an image of another size than most: are its axes the same?" in describe(found.counts)
+
+
+@pytest.mark.fault("F09")
+def test_an_image_in_colour_is_used_by_its_brightness_and_told(folder, scan_settings):
+    folder.image(1, 1, mode="RGB")
+    folder.image(1, 2, is_colour=True, suffix=".png")
+    found = scan(folder, scan_settings)
+    assert found.recordings["warnings"].tolist() == ["", "W_COLOUR"]
+    assert found.counts["warnings"] == {"W_COLOUR": 1}
+
+
+def test_files_of_every_kind_make_one_cohort(folder, scan_settings):
+    for record, kind in enumerate(SOUND_KINDS):
+        folder.sound(1, record, kind)
+    for record, suffix in enumerate((".jpg", ".png", ".JPEG")):
+        folder.image(2, record, suffix=suffix)
+    (folder.root / "notes.caf").touch()
+    (folder.root / ".DS_Store").touch()
+    found = scan(folder, scan_settings)
+    sounds = found.recordings[found.recordings["kind"] == "audio"]
+    assert list(zip(sounds["container"], sounds["codec"], strict=True)) == list(SOUND_KINDS.values())
+    assert set(found.recordings["status"]) == {"used"}
+    assert set(found.recordings["warnings"]) == {""}
+    assert found.counts["ignored_by_rule"] == {"hidden": 1, "not a recording": 1}
+
+
+def test_every_warning_of_the_code_is_explained():
+    codes = {code for path in SRC.rglob("*.py") for code in re.findall(r'"(W_[A-Z]+)"', path.read_text("utf-8"))}
+    told = {code: "\n".join(describe(COUNTS | {"warnings": {code: 1}})) for code in codes}
+    assert len(codes) > 4
+    assert [code for code, text in told.items() if "recordings.csv" in text] == []
+
+
+def test_what_is_set_aside_is_told_with_its_reasons(folder, scan_settings):
+    folder.tone(1, 1)
+    folder.path(1, 2).touch()
+    (folder.root / "notes.txt").touch()
+    lines = describe(scan(folder, scan_settings).counts)
+    assert lines == [
+        "1 of 3 files are used: 1 recordings (0.0001 h) and 0 mel images of <5 patients",
+        "0 duplicate, 1 quarantined (Q_EMPTY 1), 1 ignored (not a recording 1)",
+    ]
 
 
 def test_channels_that_cancel_are_warned_about(folder, scan_settings):

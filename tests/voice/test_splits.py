@@ -1,13 +1,11 @@
-from dataclasses import replace
 from fractions import Fraction
 
-import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from evensong.errors import DataError
-from evensong.voice.splits import assign_folds, choose_counts, make_splits, train_file_name, undersample, uneven_tests
+from evensong.voice.splits import assign_folds, choose_counts, make_splits, train_file_name, undersample
 
 SUBDBS = [1, 3, 5, 9]
 
@@ -120,15 +118,6 @@ def test_make_splits_refuses_a_class_of_two_and_asks_for_the_ids_only_where_few_
     with pytest.raises(DataError, match=r"fewer than three.*nearly all of one class") as caught:
         make_splits(patients(2, 30), [1], n_folds=3, seed=1, n_diagnosed=40)
     assert "people" not in str(caught.value)
-
-
-def test_uneven_tests_says_who_is_tested_twice_or_never():
-    splits = make_splits(patients(9, 9), [5], n_folds=3, seed=1)
-    assert uneven_tests(splits) == ""
-    tested = splits.common[splits.common["subset"] == "test"]
-    once = tested[tested["fold_iteration"] == 0]
-    common = pd.concat([once, once.assign(fold_iteration=1)])
-    assert uneven_tests(replace(splits, common=common)) == "6 patients are tested in several folds, 12 in none"
 
 
 def test_train_file_name_gives_the_shares_of_both_labels():

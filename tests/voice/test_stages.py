@@ -1,6 +1,7 @@
 """The four stages, one after the other, in a folder of their own."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ruamel.yaml import YAML
+from tests.voice.conftest import SOUND_KINDS
 
 from evensong.errors import DataError, EvensongError
 from evensong.voice.tables import read_fold_table
@@ -68,11 +70,26 @@ def workspace(tmp_path, monkeypatch, folder):
 def fill(workspace, kind):
     for patient in workspace.labels:
         for record in range(1 + patient % 3):
-            is_image = kind == "images" or (kind == "mixed" and (patient + record) % 2)
-            (workspace.recordings.image if is_image else workspace.recordings.tone)(patient, record)
+            place = patient + record
+            if kind == "every":
+                write_any(workspace.recordings, patient, record, place)
+            elif kind == "images" or (kind == "mixed" and place % 2):
+                workspace.recordings.image(patient, record)
+            else:
+                workspace.recordings.tone(patient, record)
 
 
-@pytest.mark.parametrize("kind", ["sound", "images", "mixed"])
+def write_any(recordings, patient, record, place):
+    """A recording in one of all containers and codecs, or a ready-made image as JPG or PNG, in turn."""
+    kinds = [*SOUND_KINDS, ".jpg", ".png"]
+    kind = kinds[place % len(kinds)]
+    if kind.startswith("."):
+        recordings.image(patient, record, suffix=kind)
+    else:
+        recordings.sound(patient, record, kind)
+
+
+@pytest.mark.parametrize("kind", ["sound", "images", "mixed", "every"])
 def test_stages_publish_every_recording_in_every_fold(workspace, kind):
     fill(workspace, kind)
     run()
@@ -117,7 +134,10 @@ def test_files_in_git_hold_no_id_and_no_small_cell(workspace):
         assert CANARY.encode() not in text
         assert b"audio_audio" not in text
     counts = pd.read_csv(next(Path("plots").rglob("*counts.csv")))
-    assert set(counts.loc[counts["subset"] == "test", "patients"].astype(str)) == {"<5"}
+    assert set(counts[["patients", "positives", "recordings"]].to_numpy().ravel()) == {"withheld"}
+    tables = json.loads(Path("metrics/voice/tables.json").read_text())
+    assert tables["patients"]["unlabelled"] == tables["recordings"]["unlabelled"] == "withheld"
+    assert tables["survey"] == {"rows": 14, "repeated_rows": 0, "other_columns": 0}
     dropped = pd.read_csv("artifacts/voice/combined/dropped.csv")
     assert dropped.groupby("source")["reason"].apply(sorted).to_dict() == {
         "patient": ["no_image", "unlabelled"],
@@ -125,8 +145,8 @@ def test_files_in_git_hold_no_id_and_no_small_cell(workspace):
     }
 
 
-def test_given_splits_are_used(workspace):
-    fill(workspace, "images")
+def give_splits(workspace, shares):
+    """Write the split CSVs of a four-fold rotation for sub-databases 1, 5 and 9; returns their rows."""
     ids = [workspace.patient_id(patient) for patient in workspace.labels]
     rows = {"common": [], "train": []}
     for fold in range(4):
@@ -138,14 +158,40 @@ def test_given_splits_are_used(workspace):
     header = "fold_iteration,healthCode,subset"
     (folder / "common_val_test_all_subdbs.csv").write_text("\r\n".join([header, *rows["common"], ""]))
     for k in (1, 5, 9):
-        (folder / f"subdb{k}_train_50_50.csv").write_text("\n".join([header, *reversed(rows["train"]), ""]))
+        (folder / f"subdb{k}_train_{shares}.csv").write_text("\n".join([header, *reversed(rows["train"]), ""]))
+    return rows
+
+
+def test_given_splits_are_used(workspace, capsys):
+    fill(workspace, "images")
+    rows = give_splits(workspace, "50_50")
     run()
+    folder, header = Path("data/voice/cohort/splits"), "fold_iteration,healthCode,subset"
+    assert "given: 4 folds of 12 patients for 3 sub-databases" in capsys.readouterr().out
     published = Path("artifacts/voice/splits/subdb5/subdb5_train_50_50.csv")
     assert published.read_text().splitlines() == [header, *sorted(rows["train"])]
     combined = pd.read_csv("artifacts/voice/combined/subdb5/audio_imbalmed_subdb5_combined.csv")
     assert len(combined) == 4 * 24
     (folder / "subdb9_train_50_50.csv").unlink()
     with pytest.raises(DataError, match=r"missing: subdb9_train_XX_YY\.csv"):
+        run("voice_splits")
+
+
+def test_given_splits_with_other_shares_than_their_names_are_used_and_told(workspace, capsys):
+    fill(workspace, "images")
+    give_splits(workspace, "90_10")  # five of twelve are positive
+    run("voice_scan", "voice_splits")
+    said = capsys.readouterr().out
+    assert "NOTE: sub-database 5 trains on 41.7% positives, subdb5_train_90_10.csv says 10%" in said
+    assert CANARY not in said
+
+
+def test_split_lists_in_the_wrong_place_are_not_overlooked(workspace):
+    fill(workspace, "images")
+    give_splits(workspace, "50_50")
+    Path("data/voice/cohort/splits").rename("data/voice/cohort/lists")
+    run("voice_scan")
+    with pytest.raises(DataError, match=r"4 split CSV\(s\) lie outside data/voice/cohort/splits"):
         run("voice_splits")
 
 
@@ -178,6 +224,7 @@ def remove_survey(_):
     shutil.rmtree("data/voice/cohort")
 
 
+@pytest.mark.fault("E14", "E20", "F13")
 @pytest.mark.parametrize(
     ("spoil", "stage", "message"),
     [

@@ -75,6 +75,20 @@ def test_read_fold_table_refuses_a_broken_table_without_an_id(tables, column, ro
     assert "cafe" not in str(caught.value)
 
 
+@pytest.mark.fault("E29")
+def test_a_table_whose_folds_are_put_together_is_refused(tables):
+    tables[1]["fold"] = 0  # as a trainer would see it that ignores the column: each patient in all three subsets
+    with pytest.raises(IntegrityError, match="3 patients in two subsets of one fold; 12 images repeated in one fold"):
+        read(tables)
+
+
+@pytest.mark.fault("E29")
+def test_a_table_without_folds_is_refused(tables):
+    folder, combined, images = tables
+    with pytest.raises(IntegrityError, match="its columns are not"):
+        read((folder, combined.drop(columns="fold"), images))
+
+
 def test_read_fold_table_refuses_other_columns(tables):
     folder, combined, images = tables
     with pytest.raises(IntegrityError, match="its columns are not"):

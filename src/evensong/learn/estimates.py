@@ -13,9 +13,10 @@ from evensong.learn.scores import Floats, Ints
 from evensong.schemas import Evaluate
 
 DIGITS = 6  # of every number written to metrics and summaries
-# In simulation the percentile interval of this one lies beside the true value: bins of few items raise the score,
-# and resampling raises it once more.
+# In simulation every interval of this one lies beside the true value: bins of few items raise the score, and
+# resampling raises it once more.
 NO_INTERVAL = {"calibration_error": "no interval: resampling biases it upwards"}
+BOUNDS = {"mcc": (-1.0, 1.0), "brier": (0.0, 2.0)}  # of the scores that can leave 0 to 1
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ class Scored:
 
     def estimate(self, name: str) -> Estimate:
         """One score with its interval."""
-        return _estimate(name, self.points[name], self.draws.get(name), self.bootstrap, self.reason)
+        value = self.points[name]
+        if self.bootstrap is None or np.isnan(value):
+            return Estimate(None, None, None, self.reason or "undefined")
+        if name in NO_INTERVAL:
+            return Estimate(value, None, None, NO_INTERVAL[name])
+        return Estimate(value, *self.bootstrap.interval(value, self.draws[name], BOUNDS.get(name, (0.0, 1.0))))
 
     def estimates(self) -> dict[str, Estimate]:
         """Every score with its interval."""
@@ -88,9 +94,12 @@ class Scored:
         """
         if self.bootstrap is not other.bootstrap:
             raise ValueError("a paired difference needs both sides scored with one Bootstrap")
-        draws = self.draws[name] - other.draws[name] if name in self.draws else None
-        point = self.points[name] - other.points[name]
-        return _estimate(name, point, draws, self.bootstrap, self.reason or other.reason)
+        value = self.points[name] - other.points[name]
+        if self.bootstrap is None or np.isnan(value):
+            return Estimate(None, None, None, self.reason or other.reason or "undefined")
+        if name in NO_INTERVAL:
+            return Estimate(value, None, None, NO_INTERVAL[name])
+        return Estimate(value, *self.bootstrap.difference_interval(value, self.draws[name] - other.draws[name]))
 
 
 def multiclass_scores(units: Units, weights: Floats | None = None) -> dict[str, Floats]:
@@ -120,7 +129,7 @@ def binary_scores(units: Units, weights: Floats | None = None) -> dict[str, Floa
 
 def make_bootstrap(units: Units, settings: Evaluate, label: str) -> Bootstrap | None:
     """The draws for a set of units; None when there are none."""
-    return Bootstrap(units.groups, settings, label) if len(units.labels) else None
+    return Bootstrap(units.groups, units.labels, settings, label) if len(units.labels) else None
 
 
 def score(units: Units, score_set: ScoreSet, bootstrap: Bootstrap | None) -> Scored:
@@ -163,17 +172,6 @@ def _label_scores(units: Units, weights: Floats | None) -> dict[str, Floats]:
         "macro_f1": scores.macro_f1_from(table),
         "mcc": scores.mcc_from(table),
     }
-
-
-def _estimate(
-    name: str, point: float, draws: Floats | None, bootstrap: Bootstrap | None, reason: str | None
-) -> Estimate:
-    if np.isnan(point) or draws is None or bootstrap is None:
-        return Estimate(None, None, None, reason or "undefined")
-    if name in NO_INTERVAL:
-        return Estimate(point, None, None, NO_INTERVAL[name])
-    interval = bootstrap.interval(draws)
-    return Estimate(point, interval.low, interval.high, interval.reason)
 
 
 def _one_unit(units: Units) -> Units:

@@ -5,8 +5,7 @@ restart between two epochs can be seen in the weights.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evensong.errors import DataError, ParamsError, ResourceError
+from evensong.errors import DataError, ResourceError
+from evensong.learn.device import batch_reader, fitting_batch, is_out_of_memory, open_device
 from evensong.learn.mixing import mixup, spec_augment, time_shifts
 from evensong.learn.models import build_model, input_size, load_pretrained
 from evensong.learn.optimizer import AdamW
@@ -103,10 +103,8 @@ def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[
         IntegrityError: the pretrained file is not the one that was asked for.
         ResourceError: the loss stopped being finite, or memory ran out.
     """
-    torch.set_num_threads(fold.train.threads)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, less an import of the compiler
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    with _memory_errors(fold):
+    trainer = None
+    try:
         trainer = Trainer(fold, store)
         trainer.restore(state.load_epoch())
         for epoch in range(len(trainer.history) + 1, fold.train.epochs + 1):
@@ -115,18 +113,18 @@ def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[
             if state.is_due() and epoch < fold.train.epochs:
                 state.save_epoch(*trainer.snapshot())
         return trainer.finish()
-
-
-@contextmanager
-def _memory_errors(fold: Fold) -> Iterator[None]:
-    """Turn any allocator's failure into advice."""
-    try:
-        yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "not enough memory" in str(error):
-            half = max(1, fold.track.batch_size // 2)
-            raise ResourceError(f"fold {fold.number}: out of memory; try a batch_size of {half}") from error
-        raise
+        if not is_out_of_memory(error):
+            raise
+        fits = fitting_batch(trainer.try_step, fold.track.batch_size, error) if trainer else 0
+        raise ResourceError(
+            f"fold {fold.number}: out of memory at a batch_size of {fold.track.batch_size}; "
+            + (
+                f"{fits} fits"
+                if fits
+                else "not even 2 fit: take a smaller model, smaller mels or fewer runtime.workers"
+            )
+        ) from None
 
 
 class Trainer:
@@ -135,8 +133,9 @@ class Trainer:
     def __init__(self, fold: Fold, store: ArrayStore) -> None:
         if len(fold.train_set) < 2:
             raise DataError(f"fold {fold.number}: {len(fold.train_set)} training item; batch statistics need two")
-        self.fold, self.store = fold, store
-        self.device = _device(fold.train.device)
+        self.fold = fold
+        self.device = open_device(fold.train)
+        self.read = batch_reader(store, self.device)
         self.mean, self.std = store.statistics(fold.train_set.rows)
         self.size = input_size(fold.track.model, *store.shape[1:])
         torch.manual_seed(derive_seed(fold.train.seed, "weights", fold.number))
@@ -200,6 +199,15 @@ class Trainer:
         self.optimizer.step(learning_rate)
         return loss.item()
 
+    def try_step(self, n_items: int) -> None:
+        """Ask the memory for what a training step of so many items takes; the weights are of no use afterwards."""
+        mels = torch.zeros(n_items, 1, *self.size, device=self.device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fold.train.precision == "bfloat16"):
+            logits = self.model.train()(mels)
+        logits.float().sum().backward()
+        for weight in self.model.parameters():
+            weight.grad = None
+
     def _validate(self) -> ValScores | None:
         """Loss and scores of the validation set's originals; None where there is no validation set."""
         val_set = self.fold.val_set
@@ -243,8 +251,7 @@ class Trainer:
 
     def _inputs(self, rows: Ints) -> Tensor:
         """Standardised (batch, 1, height, width) float32 on the device, at the size the network takes."""
-        mels = torch.from_numpy(self.store.read(rows)).to(self.device)
-        mels = mels.sub_(self.mean).div_(self.std).unsqueeze(1)
+        mels = self.read(rows).sub_(self.mean).div_(self.std).unsqueeze(1)
         if tuple(mels.shape[2:]) != tuple(self.size):
             mels = F.interpolate(mels, size=tuple(self.size), mode="bilinear", align_corners=False)
         return mels.contiguous(memory_format=torch.channels_last)
@@ -331,12 +338,6 @@ def _average_of(model: nn.Module, decay: float) -> Any:
     """A moving average of weights and batch statistics; short at first, so that the first steps are forgotten."""
     ema = import_timm().utils.ModelEmaV3
     return ema(model, decay=decay, use_warmup=True, warmup_power=3 / 4) if decay else None
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ParamsError("train.device: cuda, but torch finds no GPU here; set it to cpu")
-    return torch.device(name)
 
 
 def _named(tensors: Tensors, prefix: str) -> Tensors:

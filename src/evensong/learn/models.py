@@ -68,7 +68,15 @@ def build_model(name: str, n_classes: int, size: InputSize) -> nn.Module:
         ) from error
     if logits.shape != (1, n_classes):
         raise ParamsError(f"{_WHERE}: {name} gives {tuple(logits.shape)} for one item, not {n_classes} logits")
+    _spare_copies(model)
     return model
+
+
+def _spare_copies(model: nn.Module) -> None:
+    """Switch off in-place activations whose backward needs the input: torch copies the input first, for nothing."""
+    for module in model.modules():
+        if isinstance(module, nn.SiLU | nn.Hardswish | nn.Mish):
+            module.inplace = False
 
 
 def load_pretrained(model: nn.Module, source: Pretrained) -> list[str]:

@@ -4,12 +4,14 @@ Messages name a file, a line and a count, never an item or a group: their names 
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from safetensors import SafetensorError, safe_open
 
 from evensong.errors import DataError
 from evensong.learn.scores import Bools, Floats, Ints
@@ -103,6 +105,27 @@ def read_run(folder: Path) -> TrainingRun:
     _check_counts(folder, predictions, folds)
     history = _read_table(folder / "history.csv", HISTORY_COLUMNS)
     return TrainingRun(classes, predictions, folds, history)
+
+
+def read_model_facts(folder: Path, fold: int) -> dict[str, Any]:
+    """What a paper says of a fold's model, from its card and the header of its weights.
+
+    Returns:
+        name, network_input, stored_input, mels, n_values (numbers stored, batch statistics included), n_bytes.
+
+    Raises:
+        DataError: the card or the weights cannot be read.
+    """
+    home = folder / f"fold_{fold:02d}"
+    weights = home / "model.safetensors"
+    try:
+        card = json.loads((home / "model.json").read_text(encoding="utf-8"))
+        facts = {"name": card["model"]} | {name: card[name] for name in ("network_input", "stored_input", "mels")}
+        with safe_open(weights, framework="numpy") as stored:
+            sizes = [math.prod(stored.get_slice(name).get_shape()) for name in stored.keys()]  # noqa: SIM118
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise DataError(f"{home}: no readable model ({type(error).__name__}); run the training again") from error
+    return facts | {"n_values": sum(sizes), "n_bytes": weights.stat().st_size}
 
 
 def read_predictions(path: Path, n_classes: int) -> Predictions:

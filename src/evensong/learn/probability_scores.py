@@ -178,7 +178,8 @@ def _mean_one_vs_rest(score: RankScore, labels: Ints, probabilities: Floats, wei
 
 
 def _bin_of(predicted: Floats, n_bins: int) -> Ints:
-    return np.minimum((predicted * n_bins).astype(np.int64), n_bins - 1)
+    """(n_items,) the last bin whose lower edge is not above the item; ``predicted * n_bins`` can round up to it."""
+    return np.searchsorted(np.arange(n_bins) / n_bins, predicted, side="right") - 1
 
 
 def _weighted_mean(values: Floats, weights: Floats | None) -> Floats:

@@ -1,7 +1,7 @@
 """Progress that survives a kill: a folder outside all outputs, keyed by everything that decides the result.
 
-Only safetensors and JSON are written, each file in one atomic step, so whatever is found is whole. Nothing here
-can reach a result: a state is either the one an uninterrupted run would have had, or it is not found.
+A file is safetensors with its facts as JSON, then a digest of both, and is put in place in one atomic step. Nothing
+here can reach a result: a state is either the one an uninterrupted run would have had, or it is not used.
 """
 
 import hashlib
@@ -14,16 +14,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from evensong.learn.timm_import import import_timm
 
 _STATE_DIR = "EVENSONG_STATE_DIR"
 _STALE_AFTER_S = 30 * 24 * 3600
+_DIGEST_BYTES = 32
 
 Tensors = dict[str, Tensor]
 Facts = dict[str, Any]
@@ -42,11 +44,11 @@ class JobState:
     def __init__(self, key: str, save_every_s: float) -> None:
         self.root = Path(os.environ.get(_STATE_DIR) or ".state")
         self.folder = self.root / key
-        self.save_every_s = save_every_s
+        self._save_every_s = save_every_s
 
     def fold(self, fold: int) -> "FoldState":
         """The state of one fold."""
-        return FoldState(self.folder / f"fold_{fold:02d}", self.save_every_s)
+        return FoldState(self.folder / f"fold_{fold:02d}", self._save_every_s)
 
     def prune(self) -> None:
         """Forget this job, once its outputs are in place, and jobs that nobody continued for a month."""
@@ -57,66 +59,102 @@ class JobState:
 
 
 class FoldState:
-    """The last saved epoch of a fold, and its result once it is finished."""
+    """The last saved epoch of a fold, and its result once it is finished.
+
+    Args:
+        folder: ``<root>/<key>/fold_NN``; its last two names are the owner that is written into every file.
+        save_every_s: seconds of training between two saved epochs.
+    """
 
     def __init__(self, folder: Path, save_every_s: float) -> None:
         self._folder = folder
+        self._owner = "/".join(folder.parts[-2:])
         self._save_every_s = save_every_s
         self._saved_at = 0.0
 
     def load_epoch(self) -> tuple[Tensors, Facts] | None:
         """The last saved epoch, or None; the time to the next save starts here."""
         self._saved_at = time.monotonic()
-        return _load(self._folder / "epoch.safetensors")
+        return self._load("epoch")
 
     def is_due(self) -> bool:
         """Whether enough training would be lost now to be worth a file."""
         return time.monotonic() - self._saved_at >= self._save_every_s
 
     def save_epoch(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-        """Replace the saved epoch."""
-        _save(self._folder / "epoch.safetensors", tensors, facts)
+        """Replace the saved epoch.
+
+        Raises:
+            OSError: the disk is full; what was saved before is still there.
+        """
+        self._save("epoch", tensors, facts)
         self._saved_at = time.monotonic()
 
     def load_result(self) -> tuple[Tensors, Facts] | None:
         """The finished fold, or None."""
-        return _load(self._folder / "result.safetensors")
+        return self._load("result")
 
     def save_result(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
         """Keep the finished fold; its epochs are no longer needed."""
-        _save(self._folder / "result.safetensors", tensors, facts)
-        (self._folder / "epoch.safetensors").unlink(missing_ok=True)
+        self._save("result", tensors, facts)
+        self._path("epoch").unlink(missing_ok=True)
+
+    def _path(self, kind: str) -> Path:
+        return self._folder / f"{kind}.state"
+
+    def _save(self, kind: str, tensors: Mapping[str, Tensor], facts: Facts) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        os.utime(self._folder.parent)  # by which `prune` knows a job that goes on
+        half = self._folder / f".{kind}.{os.getpid()}"
+        raw = _pack(tensors, {"owner": self._owner, "facts": facts})
+        try:
+            with half.open("wb") as handle:
+                handle.write(raw)
+                handle.write(_digest(raw))
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(half, self._path(kind))
+        finally:
+            half.unlink(missing_ok=True)
+
+    def _load(self, kind: str) -> tuple[Tensors, Facts] | None:
+        try:
+            raw = self._path(kind).read_bytes()
+        except FileNotFoundError:
+            return None
+        raw, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
+        if _digest(raw) != digest:
+            print("a saved state is damaged and is not used", file=sys.stderr)
+            return None
+        tensors, head = _unpack(raw)
+        if head["owner"] != self._owner:
+            print("a saved state belongs to another training and is not used", file=sys.stderr)
+            return None
+        return tensors, head["facts"]
 
 
 def job_key(table: pd.DataFrame, array_digest: str, settings: Facts) -> str:
-    """Digest everything that decides the weights: table, arrays, settings, this package's code, torch and timm."""
+    """Digest everything that decides the weights: table, arrays, settings, code, libraries, instruction set."""
     digest = hashlib.sha256()
     digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
     digest.update(array_digest.encode())
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    digest.update(f"{torch.__version__} {import_timm().__version__}".encode())
+    libraries = f"{torch.__version__} {import_timm().__version__} {np.__version__}"
+    digest.update(f"{libraries} {torch.backends.cpu.get_cpu_capability()}".encode())
     return digest.hexdigest()[:32]
 
 
-def _save(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
+def _pack(tensors: Mapping[str, Tensor], head: Facts) -> bytes:
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-    save_file(plain, half, metadata={"facts": json.dumps(facts, sort_keys=True)})
-    with half.open("rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(half, path)
+    return save_safetensors(plain, metadata={"head": json.dumps(head, sort_keys=True)})
 
 
-def _load(path: Path) -> tuple[Tensors, Facts] | None:
-    try:
-        with safe_open(path, framework="pt") as stored:
-            facts = json.loads(stored.metadata()["facts"])
-            return {name: stored.get_tensor(name) for name in stored.keys()}, facts  # noqa: SIM118
-    except FileNotFoundError:
-        return None
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        print(f"a saved state is damaged and is not used ({type(error).__name__})", file=sys.stderr)
-        return None
+def _unpack(raw: bytes) -> tuple[Tensors, Facts]:
+    n_header = int.from_bytes(raw[:8], "little")  # safetensors: the header's length, the header, the tensors
+    return load_safetensors(raw), json.loads(json.loads(raw[8 : 8 + n_header])["__metadata__"]["head"])
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.blake2b(raw, digest_size=_DIGEST_BYTES).digest()

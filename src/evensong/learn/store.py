@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,14 +55,21 @@ class ArrayStore:
         Raises:
             DataError: an item holds a value that is not finite.
         """
+        batch = self.stored(rows)
+        return batch.astype(np.float32) / np.float32(255) if batch.dtype == np.uint8 else batch
+
+    def stored(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Items by row in the type they are stored in.
+
+        Raises:
+            DataError: an item holds a value that is not finite.
+        """
         found = np.searchsorted(self._starts, rows, side="right") - 1
-        batch = np.empty((len(rows), *self.shape[1:]), np.float32)
+        batch = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for which in np.unique(found):
             here = found == which
             batch[here] = self._arrays[which][rows[here] - self._starts[which]]
-        if self.dtype == np.uint8:
-            batch /= np.float32(255)
-        elif not np.isfinite(batch).all():
+        if self.dtype == np.float32 and not np.isfinite(batch).all():
             bad = rows[~np.isfinite(batch).all(axis=(1, 2))]
             raise DataError(
                 f"array store: {len(bad)} items hold values that are not finite, first rows {bad[:5].tolist()}"
@@ -99,7 +107,7 @@ def digest_of(paths: Sequence[Path]) -> str:
 def _open_array(path: Path) -> NDArray[np.float32] | NDArray[np.uint8]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise IntegrityError(
             f"{path}: not a readable .npy array ({type(error).__name__}); run the mel stage again"
         ) from error

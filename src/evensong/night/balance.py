@@ -9,15 +9,17 @@ import pandas as pd
 from evensong.night.split import Split
 
 
-def count_classes(samples: pd.DataFrame, part_names: Sequence[str]) -> pd.DataFrame:
-    """Files, originals and sources of every class in every split.
+def count_classes(samples: pd.DataFrame, part_names: Sequence[str], shares: np.ndarray) -> pd.DataFrame:
+    """Files, originals and sources of every class in every split, beside what was wanted.
 
     Args:
         samples: rows of the index: class_name, split, is_augmented, source_id.
         part_names: splits in their order.
+        shares: (n_parts,) wanted.
 
     Returns:
-        One row a class and split: class, split, files, originals, sources; sorted by class and split order.
+        One row a class and split: class, split, files, originals, sources, wanted_files, wanted_originals; sorted by
+        class and split order.
     """
     counted = (
         samples.assign(originals=(samples["is_augmented"] == 0).astype(np.int64))
@@ -26,7 +28,20 @@ def count_classes(samples: pd.DataFrame, part_names: Sequence[str]) -> pd.DataFr
     )
     every = pd.MultiIndex.from_product([sorted(samples["class_name"].unique()), part_names], names=["class", "split"])
     counted.index.names = ["class", "split"]
-    return counted.reindex(every, fill_value=0).reset_index()
+    counts = counted.reindex(every, fill_value=0).reset_index()
+    share = counts["split"].map(dict(zip(part_names, shares, strict=True)))
+    totals = counts.groupby("class")[["files", "originals"]].transform("sum")
+    return counts.assign(wanted_files=share * totals["files"], wanted_originals=share * totals["originals"])
+
+
+def nearness(quality: pd.DataFrame) -> str:
+    """One line for the user: how far from the wanted counts the furthest class is, and what is proved."""
+    worst = max(quality.to_dict("records"), key=lambda row: row["gap_files"])
+    furthest = f"class {worst['class_name']}, {worst['gap_files']:g} files over all splits"
+    return (
+        f"furthest from the wanted counts: {furthest if worst['gap_files'] else 'none'}; "
+        f"{quality['is_optimal'].sum()} of {len(quality)} classes proved as near as whole sources allow"
+    )
 
 
 def describe_balance(
@@ -64,10 +79,13 @@ def describe_balance(
         "least_gap_files_worst_class": _number(quality["least_gap_files"].max()),
         "least_gap_files_mean": _number(quality["least_gap_files"].mean()),
     }
-    return described | {"splits": _splits(counts, shares, part_names)}
+    n_sources = samples.groupby("split")["source_id"].nunique()
+    return described | {"splits": _splits(counts, n_sources, shares, part_names)}
 
 
-def _splits(counts: pd.DataFrame, shares: np.ndarray, part_names: Sequence[str]) -> dict[str, Any]:
+def _splits(
+    counts: pd.DataFrame, n_sources: pd.Series, shares: np.ndarray, part_names: Sequence[str]
+) -> dict[str, Any]:
     totals = counts[["files", "originals"]].sum()
     splits = {}
     for name, share in zip(part_names, shares, strict=True):
@@ -75,6 +93,7 @@ def _splits(counts: pd.DataFrame, shares: np.ndarray, part_names: Sequence[str])
         splits[name] = {
             "files": int(part["files"].sum()),
             "originals": int(part["originals"].sum()),
+            "sources": int(n_sources.get(name, 0)),
             "sources_of_a_class_least": int(part["sources"].min()),
             "originals_of_a_class_least": int(part["originals"].min()),
             "share_of_files": _number(part["files"].sum() / totals["files"]),

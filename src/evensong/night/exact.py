@@ -4,7 +4,9 @@ import numpy as np
 
 from evensong.night.partition import Problem, part_counts
 
+# Together they keep the program to seconds; a node costs more the more of the table is filled.
 _MAX_BINARIES = 160
+_MAX_ENTRIES = 2_000
 _MAX_NODES = 500
 _TOLERANCE = 1e-7
 
@@ -21,7 +23,8 @@ def prove(problem: Problem, parts: np.ndarray) -> tuple[np.ndarray, bool]:
     """
     n_groups, n_classes = problem.files.shape
     n_parts = len(problem.shares)
-    if n_groups * n_parts > _MAX_BINARIES:
+    n_entries = n_parts * int((problem.files > 0).sum())
+    if n_groups * n_parts > _MAX_BINARIES or n_entries > _MAX_ENTRIES:
         return parts, False
     found, is_proved = _solve(problem, n_groups, n_classes, n_parts)
     if found is None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from evensong.errors import IntegrityError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = (
     """
 CREATE TABLE classes (
@@ -43,7 +43,13 @@ CREATE TABLE folds (
     subset TEXT NOT NULL CHECK (subset IN ('train', 'val', 'test')),
     PRIMARY KEY (fold, source_id)
 )""",
+    """
+CREATE TABLE content (
+    sha256 TEXT NOT NULL                 -- of all rows above: SQLite itself does not notice a changed value
+)""",
 )
+_TABLES = ("audio_samples", "classes", "folds")
+_DAMAGED = "the file is damaged; restore it (dvc checkout) or rerun night_index"
 _SAMPLE_COLUMNS = [
     "id",
     "file_path",
@@ -98,6 +104,7 @@ def build_index(path: Path, tables: dict[str, pd.DataFrame]) -> None:
                 rows = table.astype(object).itertuples(index=False, name=None)
                 columns = ", ".join(table.columns)
                 connection.executemany(f"INSERT INTO {name} ({columns}) VALUES ({marks})", rows)
+            connection.execute("INSERT INTO content VALUES (?)", (logical_sha256(tables),))
             connection.execute("COMMIT")
     except sqlite3.IntegrityError as error:
         raise IntegrityError(
@@ -174,11 +181,22 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
                 raise IntegrityError(
                     f"{path}: schema version {version}, this program reads {SCHEMA_VERSION}; rerun night_index"
                 )
-            if connection.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
-                raise IntegrityError(f"{path}: the file is damaged; restore it (dvc checkout) or rerun night_index")
+            if not _holds_what_was_written(connection):
+                raise IntegrityError(f"{path}: {_DAMAGED}")
             yield connection
     except sqlite3.Error as error:
         raise IntegrityError(f"{path}: not a readable index ({error}); run dvc repro night_index") from error
+
+
+def _holds_what_was_written(connection: sqlite3.Connection) -> bool:
+    """Whether the pages hang together and the rows have their digest."""
+    try:
+        if connection.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+            return False
+        tables = {name: _rows(connection, f"SELECT * FROM {name} ORDER BY rowid") for name in _TABLES}
+        return connection.execute("SELECT sha256 FROM content").fetchall() == [(logical_sha256(tables),)]
+    except (TypeError, ValueError):  # a cell is no text any more, or no number
+        return False
 
 
 def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> pd.DataFrame:

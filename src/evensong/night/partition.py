@@ -7,10 +7,11 @@ from itertools import combinations
 import numpy as np
 
 from evensong.night.keys import keyed_hash
+from evensong.night.subset_sum import Budget
 
 _STARTS = 8
-_MAX_STEPS = 5_000
-_MAX_SWAP_CELLS = 2_000_000
+MAX_CELLS = 50_000_000  # of the tables that one start may evaluate: a few seconds
+_CELLS_AT_ONCE = 200_000  # what fits into a core's cache
 _TOLERANCE = 1e-9
 _MISSING = 1e3  # a part without a class weighs more than any deviation
 
@@ -53,6 +54,9 @@ def part_counts(sizes: np.ndarray, parts: np.ndarray, n_parts: int) -> np.ndarra
 def search(problem: Problem, *, seed: int, starts: int = _STARTS) -> np.ndarray:
     """Assign groups to parts; the best of several greedy starts, each improved until no move or swap helps.
 
+    The work is counted, not timed. Where a start would take more than MAX_CELLS, it is left as good as it has become,
+    and two starts, one of each kind, have to do.
+
     Args:
         seed: decides the order in which groups of one size are placed.
         starts: how many orders are tried.
@@ -62,10 +66,12 @@ def search(problem: Problem, *, seed: int, starts: int = _STARTS) -> np.ndarray:
     """
     found = []
     for start in range(starts):
-        climber = _Climber(problem, seed, start)
+        budget = Budget(MAX_CELLS)
+        climber = _Climber(problem, seed, start, budget)
         climber.climb()
         found.append((*climber.cost(), start, climber.parts))
-        if climber.cost()[0] < _TOLERANCE and climber.cost()[1] < _TOLERANCE:
+        is_perfect = climber.cost()[0] < _TOLERANCE and climber.cost()[1] < _TOLERANCE
+        if is_perfect or (start % 2 and budget.left < 0):
             break
     return min(found, key=lambda result: result[:3])[3]
 
@@ -73,7 +79,8 @@ def search(problem: Problem, *, seed: int, starts: int = _STARTS) -> np.ndarray:
 class _Climber:
     """One start: its assignment and the counts that follow from it."""
 
-    def __init__(self, problem: Problem, seed: int, start: int) -> None:
+    def __init__(self, problem: Problem, seed: int, start: int, budget: Budget) -> None:
+        self.budget = budget
         self.shares = problem.shares[:, None]
         self.n_parts = len(problem.shares)
         # Two layers: shares of files decide, shares of originals break ties; presence is the class's groups.
@@ -99,12 +106,11 @@ class _Climber:
 
     def _fill_evenly(self, files: np.ndarray) -> None:
         """Greedy start as scikit-learn's: the most one-sided group first, each to where the parts differ least."""
+        each_part = np.eye(self.n_parts)[:, :, None]
+        self.budget.spend(len(files) * self.n_parts * self.sums[0].size)
         for group in np.lexsort((self.order, -files.std(axis=1))):
-            spread = np.empty(self.n_parts)
-            for part in range(self.n_parts):
-                sums = self.sums[0].copy()
-                sums[part] += self.layers[0][group]
-                spread[part] = (sums / self.shares).std(axis=0).mean()
+            sums = self.sums[0] + each_part * self.layers[0][group]  # (n_parts tried, n_parts, n_classes)
+            spread = (sums / self.shares).std(axis=1).mean(axis=1)
             fullness = self.sums[0].sum(axis=1) / self.shares[:, 0]
             self._put(group, int(np.lexsort((np.round(fullness, 9), np.round(spread, 9)))[0]))
 
@@ -131,11 +137,9 @@ class _Climber:
         return round(gaps[0] + _MISSING * int((self.members == 0).sum()), 9), round(gaps[1], 9)
 
     def climb(self) -> None:
-        """Take the best move, or else the first best swap between two parts, until neither helps."""
-        for _ in range(_MAX_STEPS):
-            if self._move() or any(self._swap(*pair) for pair in combinations(range(self.n_parts), 2)):
-                continue
-            return
+        """Take the best move, or else the first swap found, until neither helps or the budget is used up."""
+        while self._move() or any(self._swap(*pair) for pair in combinations(range(self.n_parts), 2)):
+            pass
 
     def _representatives(self, part: int) -> np.ndarray:
         """One group of every kind in a part, in the order of their keys: equal groups are interchangeable."""
@@ -149,7 +153,7 @@ class _Climber:
         for source in range(self.n_parts):
             groups = self._representatives(source)
             for target in range(self.n_parts):
-                if target != source and len(groups):
+                if target != source and len(groups) and self.budget.spend(len(groups) * self.presence.shape[1]):
                     change = self._pair_change(source, target, groups, None)
                     at = int(np.lexsort((change[1], change[0]))[0])
                     option = (float(change[0][at]), float(change[1][at]), int(groups[at]), target)
@@ -161,8 +165,10 @@ class _Climber:
 
     def _swap(self, left: int, right: int) -> bool:
         ours, theirs = self._representatives(left), self._representatives(right)
-        room = max(1, int((_MAX_SWAP_CELLS / self.presence.shape[1]) ** 0.5))
+        room = max(1, int((_CELLS_AT_ONCE / self.presence.shape[1]) ** 0.5))
         for first, second in _blocks(ours, theirs, room):
+            if not self.budget.spend(len(first) * len(second) * self.presence.shape[1]):
+                return False
             change = self._pair_change(left, right, first, second)
             at = int(np.lexsort((change[1].ravel(), change[0].ravel()))[0])
             if _improves(float(change[0].ravel()[at]), float(change[1].ravel()[at])):

@@ -12,13 +12,13 @@ MAX_STATES = 2_000_000  # summed over the groups: a second or two
 
 @dataclass
 class Budget:
-    """Work that may still be done, in states and not in seconds: the same answer on a slower machine."""
+    """Work that may still be done, counted and not timed: the same answer on a slower machine."""
 
     left: int = MAX_STATES
 
-    def spend(self, states: int) -> bool:
+    def spend(self, work: int) -> bool:
         """Whether there was enough left."""
-        self.left -= states
+        self.left -= work
         return self.left >= 0
 
 
@@ -105,22 +105,31 @@ def _caps(sizes: Sizes, targets: Targets) -> np.ndarray:
 
 
 def _reach(sizes: Sizes, targets: Targets, code: _Code, budget: Budget) -> tuple[np.ndarray, np.ndarray] | None:
-    """Every reachable state (sorted) and the group that first reached it."""
-    caps, weights = _caps(sizes, targets), code.weights(sizes)
+    """Every reachable state (sorted) that may lead to a best one, and the group that first reached it."""
+    caps, weights, seen = _caps(sizes, targets), code.weights(sizes), np.cumsum(sizes.files)
     codes, first = np.zeros(1, np.int64), np.full(1, -1, np.int64)
+    left_behind = []
     for group, weight in enumerate(weights.tolist()):
         grown = []
         for part in range(len(targets.files) - 1):
             moved = codes + weight * code.radix**part
             grown.append(moved[code.counts(moved, part)[0] <= caps[part]])
-        found = np.unique(np.concatenate(grown))
+        merged = np.sort(np.concatenate(grown), kind="stable")  # sorted pieces, which this sort merges
+        found = merged[np.diff(merged, prepend=-1) > 0]
         at = np.searchsorted(codes, found)
         is_new = codes[np.minimum(at, len(codes) - 1)] != found
         codes = np.insert(codes, at[is_new], found[is_new])
         first = np.insert(first, at[is_new], group)
         if not budget.spend(len(codes)):
             return None
-    return codes, first
+        # What is not placed by now is the last part's for good: a state that overfills it leads nowhere.
+        placed = sum(code.counts(codes, part)[0] for part in range(len(targets.files) - 1))
+        is_open = np.asarray(seen[group] - placed <= caps[-1])
+        left_behind.append((codes[~is_open], first[~is_open]))
+        codes, first = codes[is_open], first[is_open]
+    codes, first = (np.concatenate(arrays) for arrays in zip(*left_behind, (codes, first), strict=True))
+    order = np.argsort(codes)
+    return codes[order], first[order]
 
 
 def _best_state(codes: np.ndarray, sizes: Sizes, targets: Targets, code: _Code, key: str) -> int | None:

@@ -7,6 +7,7 @@ process is what the stages' process pools are built on.
 import ctypes
 import os
 import signal
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,6 +20,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 
 _PR_SET_PDEATHSIG = 1
 _BUG = 70
+_DISK_FAULTS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 
 
 def run_stage(main: Callable[[], None]) -> NoReturn:
@@ -40,6 +42,10 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
         if error.errno is None:
             _bug(error)
         _leave(f"ERROR: {error.strerror}{_folder_of(error)}", 5)
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DISK_FAULTS:  # the lowest byte is the kind of error
+            _bug(error)
+        _leave(f"ERROR: {error}", 5)
     except Exception as error:
         _bug(error)
     _leave("", 0)

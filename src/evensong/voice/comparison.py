@@ -9,18 +9,30 @@ import pandas as pd
 from evensong.errors import DataError
 from evensong.learn.curves import calibration_table, pr_table, roc_table
 from evensong.learn.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
-from evensong.learn.predictions import KEY_COLUMNS
+from evensong.learn.intervals import DIFFERENCE, INTERVAL
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told_split
-from evensong.voice.fusion import METHODS, Members, best_member, fuse, member_weights, natural_share, validation_aurocs
+from evensong.voice.fusion import (
+    METHODS,
+    Members,
+    best_member,
+    check_same_rows,
+    fuse,
+    member_weights,
+    natural_share,
+    validation_aurocs,
+)
 from evensong.voice.patients import Level, counts_of, level_of, units_of
 
 BASELINE = "best_single"
 CONTROL = "control"
+CONTROL_BASELINE = "control_best_single"
 HEADLINE = ("auroc", "balanced_accuracy")
 RULES = {
     "patient": "mean probability over the patient's recordings; scores pool the test patients of all folds",
-    "interval": "percentile interval; whole patients are drawn with replacement, the same draws for every method",
+    "interval": f"{INTERVAL}; groups are patients; the draws are the same for every method",
+    "difference": DIFFERENCE,
+    "primary": "the soft mean; with four fusions and two baselines, one of the others can differ by chance",
     "soft_mean": "mean probability over the members",
     "majority": "share of members that vote for class 1 at their own thresholds; class 1 from one half on",
     "prior_corrected": "soft mean after moving each member's log-odds from its training share to the natural one",
@@ -29,7 +41,11 @@ RULES = {
         "the member with the highest AUROC over the validation patients of all folds; with made splits every tested "
         "patient is a validation patient of another fold, which favours the single member"
     ),
-    "control": "soft mean of members that were all trained at the natural class shares with different seeds",
+    "control": (
+        "soft mean of members that were all trained on every training patient, at the natural class shares, and differ "
+        "by their seed only; a fusion that is not above it has gained by ensembling, not by class-share diversity"
+    ),
+    "control_best_single": "the best member of the control arm, chosen as best_single is",
     "weight": "rests on the AUROC over the validation patients of all folds, less those tested in the fold",
     "threshold": "chosen for each fold on its own validation patients (Youden), else 0.5; majority: one half",
 }
@@ -42,9 +58,11 @@ class Fusion:
     Attributes:
         members: the sub-databases.
         control: the control arm, or None.
-        levels: patient predictions by method; 'best_single' and, with a control arm, 'control' are among them.
+        levels: patient predictions by method, 'best_single' and, with a control arm, 'control' and
+            'control_best_single'.
         scored: their scores.
-        member_aurocs: pooled test AUROC of each member alone.
+        member_aurocs: pooled test AUROC of each member alone, the control arm's members included.
+        confidence: of the intervals, such as 0.95.
     """
 
     members: Members
@@ -52,6 +70,7 @@ class Fusion:
     levels: dict[str, Level]
     scored: dict[str, Scored]
     member_aurocs: dict[str, float | None]
+    confidence: float
 
     @property
     def baselines(self) -> list[str]:
@@ -67,24 +86,36 @@ def evaluate_fusion(members: Members, control: Members | None, settings: Evaluat
     """
     levels = fuse(members)
     if control is not None:
-        if not control.patients[0].table[KEY_COLUMNS].equals(members.patients[0].table[KEY_COLUMNS]):
-            raise DataError("the control arm and the sub-databases predicted different patients; run voice_splits on")
-        levels[CONTROL] = fuse(control)["soft_mean"]
+        check_same_rows("the sub-databases", members.images[0], "the control arm", control.images[0])
+        fused = fuse(control)
+        levels |= {CONTROL: fused["soft_mean"], CONTROL_BASELINE: fused[BASELINE]}
     units = {name: units_of(level.test, level.thresholds) for name, level in levels.items()}
     bootstrap = make_bootstrap(units["soft_mean"], settings, "voice")
     scored = {name: score(one, binary_scores, bootstrap) for name, one in units.items()}
-    return Fusion(members, control, levels, scored, _member_aurocs(members))
+    aurocs = _member_aurocs(members) | (_member_aurocs(control) if control else {})
+    return Fusion(members, control, levels, scored, aurocs, settings.confidence)
 
 
 def comparisons(fusion: Fusion) -> dict[tuple[str, str, str], Estimate]:
-    """Paired differences by (method, baseline, score); the control arm is compared with the best single member too."""
+    """Paired differences by (method, baseline, score)."""
     pairs = [(method, baseline) for baseline in fusion.baselines for method in METHODS]
-    pairs += [(CONTROL, BASELINE)] if fusion.control else []
+    pairs += [(CONTROL, BASELINE), (CONTROL, CONTROL_BASELINE)] if fusion.control else []
     return {
         (method, baseline, name): fusion.scored[method].minus(fusion.scored[baseline], name)
         for method, baseline in pairs
         for name in fusion.scored[method].points
     }
+
+
+def unequal_arms(fusion: Fusion) -> str | None:
+    """What is wrong with a control arm of another size than the sub-databases'; None where nothing is."""
+    if fusion.control is None or len(fusion.control.names) == len(fusion.members.names):
+        return None
+    return (
+        f"the control arm has {len(fusion.control.names)} members and there are {len(fusion.members.names)} "
+        "sub-databases: the larger arm gains by its size alone; list as many seeds in voice.control_seeds as there are "
+        "numbers in voice.subdbs"
+    )
 
 
 def verdict(difference: Estimate) -> str:
@@ -108,7 +139,7 @@ def metrics_tree(fusion: Fusion) -> dict[str, Any]:
     for method, scored in fusion.scored.items():
         tree[method] = {name: scored.estimate(name).tree() for name in HEADLINE}
     for (method, baseline, name), difference in comparisons(fusion).items():
-        if name in HEADLINE and method != CONTROL:
+        if name in HEADLINE:
             tree.setdefault(f"minus_{baseline}", {}).setdefault(method, {})[name] = difference.tree()
     return tree
 
@@ -123,6 +154,7 @@ def summary_tree(fusion: Fusion) -> dict[str, Any]:
         "natural_share": rounded(natural_share(fusion.members)),
         "members": _members_tree(fusion),
         "control_members": fusion.control.names if fusion.control else [],
+        "warning": unequal_arms(fusion),
         "scores": {method: trees(scored.estimates()) for method, scored in fusion.scored.items()},
         "differences": [],
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evensong.audio.files import inspect, pcm_digest
-from evensong.audio.mel_images import IMAGE_SUFFIXES, read_image
+from evensong.audio.mel_images import IMAGE_SUFFIXES, inspect_image
 from evensong.errors import InputFault
 from evensong.run.parallel import map_tasks
 from evensong.schemas import VoiceScan
@@ -78,7 +78,12 @@ def _audio_cells(path: Path, settings: VoiceScan) -> dict[str, Any]:
 
 
 def _image_cells(path: Path) -> dict[str, Any]:
-    image = read_image(path)
+    image, is_colour = inspect_image(path)
     height, width = image.shape
     digest = hashlib.sha256(f"{height} {width}\n".encode() + image.tobytes())
-    return {"height_px": height, "width_px": width, "content_sha256": digest.hexdigest()}
+    return {
+        "height_px": height,
+        "width_px": width,
+        "content_sha256": digest.hexdigest(),
+        "warnings": ("W_COLOUR",) if is_colour else (),
+    }

@@ -1,7 +1,9 @@
 """A cohort CSV -> its rows as text, or an error that names lines; nothing is guessed, converted or skipped."""
 
 import csv
+import difflib
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +12,7 @@ from evensong.errors import DataError
 
 _MOST_PROBLEMS = 20
 _MOST_BYTES = 1 << 30
+_ALIKE = 0.8  # of a header cell and a column name; an id is nothing like a column name
 
 
 @dataclass(frozen=True)
@@ -119,18 +122,33 @@ def _split(path: Path, text: str) -> tuple[list[list[str]], list[int]]:
 def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None:
     missing = [name for name in columns if name not in header]
     if missing:
-        raise DataError(f"{path}: missing column(s) {', '.join(missing)}; {_describe(header, columns)}")
+        raise DataError(f"{path}: missing column(s) {', '.join(missing)}; {_describe(header, columns, missing)}")
     if len(set(header)) != len(header):
-        repeated = sorted({name or "(empty)" for name in header if header.count(name) > 1})
+        first = {name: place for place, name in reversed(list(enumerate(header, 1))) if header.count(name) > 1}
+        repeated = [_shown(place, name) for name, place in sorted(first.items())]
         raise DataError(f"{path}: column(s) repeated in the header: {', '.join(repeated)}")
 
 
-def _describe(header: list[str], columns: Sequence[str]) -> str:
-    """What the first line looks like; its cells are shown only when it surely is a header and not a patient's row."""
+def _describe(header: list[str], columns: Sequence[str], missing: Sequence[str]) -> str:
+    """What the first line looks like; its cells are shown only where it surely is a header and not a patient's row."""
     for separator, name in ((";", "a semicolon"), ("\t", "a tab")):
         if len(header) == 1 and separator in header[0]:
             return f"the columns seem to be separated by {name}: save the file with commas"
-    wanted = {name.casefold() for name in columns}
-    if any(name.casefold() in wanted for name in header):
-        return f"found {', '.join(name or '(empty)' for name in header)}"
+    near = [(name, _nearest(name, header)) for name in missing]
+    advice = "; ".join(f"rename column {place} to {name}" for name, place in near if place)
+    if advice or set(columns) & set(header):
+        found = ", ".join(_shown(place, name) for place, name in enumerate(header, 1))
+        return f"found {found}; {advice}" if advice else f"found {found}"
     return f"the first line holds {len(header)} field(s) and none of the column names: is the header missing?"
+
+
+def _shown(place: int, name: str) -> str:
+    """A header cell as a message shows it; one with a digit in it could be an id in a torn line."""
+    return f"(column {place})" if not name or re.search(r"\d", name) else name
+
+
+def _nearest(name: str, header: list[str]) -> int:
+    """The position, from 1, of the header cell that is the wanted name in another spelling; 0 when none is."""
+    plain = [re.sub(r"[^a-z0-9]", "", cell.casefold()) for cell in header]
+    close = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.casefold()), plain, n=1, cutoff=_ALIKE)
+    return plain.index(close[0]) + 1 if close else 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evensong.voice.csv_tables import Problems, read_table
-from evensong.voice.disclosure import positions
+from evensong.voice.disclosure import positions, told, told_split
 from evensong.voice.names import Located, id_problem
 
 HEALTH_CODE = "healthCode"
@@ -35,6 +35,24 @@ class Demographics:
     n_rows: int
     n_collapsed: int
     n_other_columns: int
+
+    @property
+    def accounts(self) -> dict[str, int]:
+        """Rows of the file, those that only repeat a patient, and columns that were not read."""
+        return {
+            "rows": self.n_rows,
+            "repeated_rows": self.n_collapsed,
+            "other_columns": self.n_other_columns,
+        }
+
+    def describe(self) -> str:
+        """One line about the survey; no number of patients under five."""
+        n_labelled = len(self.labelled)
+        _, n_positive = told_split(n_labelled, sum(self.labelled.values()))
+        return (
+            f"survey: {told(len(self.labels))} patients, {told(n_labelled)} with a diagnosis, {n_positive} positive; "
+            f"rows that repeat a patient: {self.n_collapsed}; columns that are not read: {self.n_other_columns}"
+        )
 
     @property
     def labelled(self) -> dict[str, int]:

@@ -28,13 +28,20 @@ def dropped_rows(joined: Mapping[str, Joined], members: Mapping[str, pd.DataFram
     Raises:
         IntegrityError: an input row is neither in a table nor listed, or is both.
     """
-    in_tables = {patient for name, table in members.items() if name != CONTROL for patient in table["healthCode"]}
+    in_tables = set(used_rows(members)["healthCode"])
     parts = [_recordings(in_tables, cohort), _patients(in_tables, cohort)]
     parts += [part.lost.assign(source="split", split_list=name) for name, part in joined.items()]
     table = pd.concat([part.astype(str) for part in parts]).reindex(columns=COLUMNS).fillna("")
     table = table.sort_values(COLUMNS).reset_index(drop=True)
     _check_accounts(table, joined, members, cohort)
     return table
+
+
+def used_rows(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Ids and label of every recording that a sub-database uses, once each."""
+    columns = [*IDS, "label"]
+    tables = [table[columns].drop_duplicates(columns) for name, table in members.items() if name != CONTROL]
+    return pd.concat(tables).drop_duplicates(columns)
 
 
 def _recordings(in_tables: set[str], cohort: Cohort) -> pd.DataFrame:
@@ -60,12 +67,12 @@ def _check_accounts(
     dropped: pd.DataFrame, joined: Mapping[str, Joined], members: Mapping[str, pd.DataFrame], cohort: Cohort
 ) -> None:
     """Listed = in a table + dropped, counted from the finished tables."""
-    tables = pd.concat([table for name, table in members.items() if name != CONTROL])
+    used = used_rows(members)
     n_dropped = dropped["source"].value_counts()
     n_images = cohort.images.groupby("healthCode").size()
     accounts = {
-        "recording": (len(cohort.recordings) + len(cohort.quarantine), len(tables[IDS].drop_duplicates())),
-        "patient": (len(cohort.labels), tables["healthCode"].nunique()),
+        "recording": (len(cohort.recordings) + len(cohort.quarantine), len(used)),
+        "patient": (len(cohort.labels), used["healthCode"].nunique()),
     }
     for source, (n_listed, n_used) in accounts.items():
         if n_listed != n_used + int(n_dropped.get(source, 0)):

@@ -1,5 +1,6 @@
 """What both figures share: points with intervals, and PNG files with the same bytes for the same scores."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,19 +11,27 @@ from matplotlib.figure import Figure
 
 from evensong.learn.estimates import Estimate
 
-BLUE, ORANGE, BLACK, GREY = "#1f6f8b", "#d9822b", "#333333", "#8a8a8a"
+BLUE, ORANGE, GREEN, BLACK, GREY = "#1f6f8b", "#d9822b", "#4f8a3c", "#333333", "#8a8a8a"
+_NOTE_WIDTH = 150  # characters
 
 
 @contextmanager
-def two_panels(path: Path) -> Iterator[tuple[Axes, Axes]]:
+def two_panels(path: Path, title: str, note: str = "") -> Iterator[tuple[Axes, Axes]]:
     """Hand out two axes side by side and write them to a PNG.
 
     Matplotlib's own defaults are used, whatever the user's are, and its version is kept out of the file.
+
+    Args:
+        title: above both.
+        note: below both; long ones are broken into lines.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
-        figure = Figure(figsize=(10, 4), layout="constrained")
+        figure = Figure(figsize=(11, 4.8), layout="constrained")
+        figure.suptitle(title, fontsize="large")
         left, right = figure.subplots(1, 2)
+        if note:
+            figure.supxlabel(textwrap.fill(note, _NOTE_WIDTH), fontsize="small")
         yield left, right
         figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 

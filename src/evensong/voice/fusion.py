@@ -50,7 +50,7 @@ def join_members(runs: Mapping[str, TrainingRun]) -> Members:
     for name, run in runs.items():
         if len(run.classes) != 2:
             raise DataError(f"{name}: fusion needs two classes, the training has {len(run.classes)}")
-        _check_same_rows(names[0], first, name, run.predictions)
+        check_same_rows(names[0], first, name, run.predictions)
     check_one_label(first)
     images = [run.predictions for run in runs.values()]
     shares = np.array([_train_shares(name, run) for name, run in runs.items()])
@@ -147,17 +147,15 @@ def natural_share(members: Members) -> float:
     return share if 0 < share < 1 else 0.5
 
 
-def _train_shares(name: str, run: TrainingRun) -> list[float]:
-    if "train_share_1" not in run.folds.columns:
-        raise DataError(f"{name}: folds.csv has no column train_share_1; run the training again")
-    shares = run.folds.sort_values("fold")["train_share_1"].astype(float).tolist()
-    if not all(0 < share < 1 for share in shares):
-        raise DataError(f"{name}: folds.csv: train_share_1 must lie between 0 and 1 in every fold")
-    return shares
+def check_same_rows(first_name: str, first: Predictions, name: str, other: Predictions) -> None:
+    """Refuse two members that did not predict the same images, of the same patients, in the same folds and subsets.
 
+    A patient tested in a fold by one member and trained on in that fold by the other would be fused unseen otherwise.
 
-def _check_same_rows(first_name: str, first: Predictions, name: str, other: Predictions) -> None:
-    """Both are sorted by key without repeats, so equal key sets are equal columns."""
+    Raises:
+        DataError: says how many rows differ, never which.
+    """
+    # Both are sorted by key without repeats, so equal key sets are equal columns.
     keys, other_keys = (frame.table.set_index(KEY_COLUMNS).index for frame in (first, other))
     n_lacking, n_more = len(keys.difference(other_keys)), len(other_keys.difference(keys))
     if n_lacking or n_more:
@@ -168,6 +166,15 @@ def _check_same_rows(first_name: str, first: Predictions, name: str, other: Pred
     differing = (first.table[["group", "label"]] != other.table[["group", "label"]]).any(axis=1)
     if differing.any():
         raise DataError(f"members cannot be fused: {name} and {first_name} disagree on {differing.sum()} labels")
+
+
+def _train_shares(name: str, run: TrainingRun) -> list[float]:
+    if "train_share_1" not in run.folds.columns:
+        raise DataError(f"{name}: folds.csv has no column train_share_1; run the training again")
+    shares = run.folds.sort_values("fold")["train_share_1"].astype(float).tolist()
+    if not all(0 < share < 1 for share in shares):
+        raise DataError(f"{name}: folds.csv: train_share_1 must lie between 0 and 1 in every fold")
+    return shares
 
 
 def _log_odds(share: Floats) -> Floats:

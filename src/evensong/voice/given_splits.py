@@ -14,7 +14,7 @@ from evensong.voice.names import Located, id_problem
 from evensong.voice.split_files import COMMON_NAME, TRAIN_NAME
 from evensong.voice.splits import COLUMNS, Splits, as_table
 
-_NUMBER = re.compile(r"0|[1-9]\d{0,5}")
+_NUMBER = re.compile(r"(0|[1-9]\d{0,5})(\.0+)?")  # 3.0 is how a table with a gap writes 3
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,14 @@ class GivenSplits:
     splits: Splits
     located: list[Located]
     n_collapsed: int
+
+
+def accounts_of(given: GivenSplits | None) -> dict[str, int]:
+    """Split CSVs that came with the cohort, and their rows that only repeat another."""
+    return {
+        "files": len(given.located) if given else 0,
+        "repeated_rows": given.n_collapsed if given else 0,
+    }
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,21 @@ def read_given_splits(folder: Path, subdbs: Sequence[int], *, n_folds: int) -> G
     return GivenSplits(splits, [each.located() for each in members], sum(each.n_collapsed for each in members))
 
 
+def refuse_stray_lists(cohort: Path, folder: Path) -> None:
+    """Refuse split CSVs that lie in the cohort beside their folder, where nobody would read them.
+
+    Raises:
+        DataError: says how many there are.
+    """
+    beside = [path for path in _find(cohort) if folder not in path.parents]
+    n_stray = sum(path.name == COMMON_NAME or TRAIN_NAME.fullmatch(path.name) is not None for path in beside)
+    if n_stray:
+        raise DataError(
+            f"{cohort}: {n_stray} split CSV(s) lie outside {folder}; move them into it to have them used, or out of "
+            f"{cohort} to have the splits made"
+        )
+
+
 def _find(folder: Path) -> list[Path]:
     """CSV files under the folder that are not hidden, sorted."""
     if os.path.lexists(folder) and not folder.is_dir():
@@ -114,9 +137,11 @@ def _sort_out(folder: Path, found: Sequence[Path], subdbs: Sequence[int]) -> tup
     ]
     messages = [text for count, text in wrong if count]
     if messages:
+        known = ", ".join(str(k) for k in subdbs if len(train[k]) == 1)
+        fewer = f", or set voice.subdbs to those that are there ({known})" if known and missing else ""
         raise DataError(
-            f"{folder}: {'; '.join(messages)}. Give the lists of every sub-database in voice.subdbs, or remove them "
-            "all and the splits are made"
+            f"{folder}: {'; '.join(messages)}. Give the lists of every sub-database in voice.subdbs{fewer}, or remove "
+            "them all and the splits are made"
         )
     return common[0], {k: paths[0] for k, paths in sorted(train.items())}
 
@@ -134,7 +159,7 @@ def _read(path: Path, subsets: tuple[str, ...]) -> _Membership:
         if problem:
             problems.add(line, problem)
             continue
-        key = (int(fold), patient)
+        key = (int(float(fold)), patient)
         if key not in subset_of:
             subset_of[key], line_of[key] = subset, line
         elif subset_of[key] == subset:
@@ -162,11 +187,11 @@ def _check_folds(members: Sequence[_Membership], n_folds: int) -> None:
     }
     largest = max(max(found, default=0) for found in folds.values())
     if largest + 1 != n_folds and all(found == set(range(largest + 1)) for found in folds.values()):
-        raise DataError(
-            f"the given splits have {largest + 1} folds and voice.splits.n_folds is {n_folds}; "
-            f"set voice.splits.n_folds to {largest + 1}"
-        )
+        advice = f"set voice.splits.n_folds to {largest + 1}" if largest >= 2 else "three is the least that can be used"
+        raise DataError(f"the given splits have {largest + 1} folds and voice.splits.n_folds is {n_folds}; {advice}")
     wrong = [f"{where}: {text}" for where, found in folds.items() for text in _fold_problems(found, n_folds)]
+    if all(found == set(range(1, n_folds + 1)) for found in folds.values()):
+        wrong.append(f"they are numbered from 1 to {n_folds}: subtract 1 from every fold_iteration")
     if wrong:
         raise DataError(
             "\n  ".join([f"the given splits must hold the folds 0 to {n_folds - 1}, all in every file", *wrong])

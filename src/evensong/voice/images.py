@@ -1,7 +1,6 @@
 """Used recordings -> one mel image each, as files and once more as one packed array of the files' pixels."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from evensong.run.parallel import map_tasks
 from evensong.schemas import VoiceMels
 from evensong.voice.content import file_digest
 from evensong.voice.disclosure import unnamed_os_errors
+from evensong.voice.image_counts import Made, count_images, count_sounds
 
 _RECORDINGS_A_TASK = 16
 _ANY_LENGTH_S = 36_000  # the scan has bounded the length
@@ -39,25 +39,6 @@ class _Source:
 class _Task:
     sources: tuple[_Source, ...]
     settings: VoiceMels
-
-
-@dataclass(frozen=True)
-class _Made:
-    """One published image.
-
-    Args:
-        pixels: (n_mels, width_px) uint8, as read back from the file.
-        origin: rendered from sound, copied, or converted to the wanted format.
-        was_resized: whether the file has another size than the array.
-        error_sum: sum over the pixels of what the encoder changed, in grey levels; 0 for ready-made images.
-        error_max: the largest such change.
-    """
-
-    pixels: np.ndarray
-    origin: str
-    was_resized: bool
-    error_sum: int
-    error_max: int
 
 
 def image_table(used: pd.DataFrame, settings: VoiceMels, image_folder: str) -> pd.DataFrame:
@@ -108,13 +89,13 @@ def make_images(
     tasks = [_Task(tuple(sources[start : start + _RECORDINGS_A_TASK]), settings) for start in starts]
     if "audio" in set(used["kind"]):
         _warm_up(settings)
-    made: list[_Made] = []
+    made: list[Made] = []
     with array_path.open("wb") as packed:  # no memory map: on a full disk that would end the process by a signal
         _write_header(packed, (len(sources), settings.n_mels, settings.width_px))
         for batch in map_tasks(_make_batch, tasks, workers=workers, label="voice mel images", unit="batch"):
-            packed.writelines(image.pixels.tobytes() for image in batch)
-            made += batch
-    return _counts(made, settings)
+            packed.writelines(pixels.tobytes() for pixels, _ in batch)
+            made += [facts for _, facts in batch]
+    return count_images(made, settings) | count_sounds(used[used["kind"] == "audio"], settings)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -136,12 +117,13 @@ def _warm_up(settings: VoiceMels) -> None:
     mel_image(np.sin(np.arange(settings.n_fft, dtype=np.float32)), settings)
 
 
-def _make_batch(task: _Task) -> list[_Made]:
+def _make_batch(task: _Task) -> list[tuple[np.ndarray, Made]]:
+    """(n_mels, width_px) uint8 pixels as read back from each published file, and how it was made."""
     with unnamed_os_errors("a mel image cannot be made"):
         return [_make(source, task.settings) for source in task.sources]
 
 
-def _make(source: _Source, settings: VoiceMels) -> _Made:
+def _make(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     try:
         if file_digest(source.path)["sha256"] != source.sha256:
             raise IntegrityError(f"a recording changed since the scan; {_AGAIN}")
@@ -154,18 +136,21 @@ def _make(source: _Source, settings: VoiceMels) -> _Made:
         ) from None
 
 
-def _take_image(source: _Source, settings: VoiceMels) -> _Made:
+def _take_image(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     with source.path.open("rb") as file:  # by content: a PNG may be named .jpg
         is_same = file.read(8).startswith(_FIRST_BYTES[settings.format])
+    error_sum = error_max = 0
     if is_same:
         shutil.copyfile(source.path, source.image_path)
     else:
-        source.image_path.write_bytes(encode_image(read_image(source.path), settings))
+        image = read_image(source.path)
+        source.image_path.write_bytes(encode_image(image, settings))
+        error_sum, error_max = _change(read_image(source.image_path), image)
     pixels, size = _read_back(source.image_path, settings)
-    return _Made(pixels, "copied" if is_same else "converted", size != pixels.shape, 0, 0)
+    return pixels, Made("copied" if is_same else "converted", size != pixels.shape, error_sum, error_max)
 
 
-def _render(source: _Source, settings: VoiceMels) -> _Made:
+def _render(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     decoded = decode(source.path, max_seconds=_ANY_LENGTH_S)
     wave, _ = downmix(decoded.waves)
     wave = resample(wave, decoded.sample_rate_hz, settings.sample_rate_hz)
@@ -177,8 +162,13 @@ def _render(source: _Source, settings: VoiceMels) -> _Made:
         )
     source.image_path.write_bytes(encode_image(image, settings))
     pixels, size = _read_back(source.image_path, settings)
-    change = np.abs(pixels.astype(np.int64) - image)
-    return _Made(pixels, "rendered", size != pixels.shape, int(change.sum()), int(change.max()))
+    return pixels, Made("rendered", size != pixels.shape, *_change(pixels, image))
+
+
+def _change(stored: np.ndarray, image: np.ndarray) -> tuple[int, int]:
+    """Sum and largest of what an encoder changed, in grey levels."""
+    change = np.abs(stored.astype(np.int64) - image)
+    return int(change.sum()), int(change.max())
 
 
 def from_first_sound(wave: np.ndarray, n_samples: int) -> np.ndarray:
@@ -196,20 +186,3 @@ def from_first_sound(wave: np.ndarray, n_samples: int) -> np.ndarray:
 def _read_back(path: Path, settings: VoiceMels) -> tuple[np.ndarray, tuple[int, int]]:
     """The published file's pixels in the array's size, and the file's own size."""
     return decode_image(path, height_px=settings.n_mels, width_px=settings.width_px)
-
-
-def _counts(made: Sequence[_Made], settings: VoiceMels) -> dict[str, Any]:
-    rendered = [image for image in made if image.origin == "rendered"]
-    db_a_level = (settings.max_db - settings.min_db) / 255
-    n_pixels = len(rendered) * settings.n_mels * settings.width_px
-    mean_db = sum(image.error_sum for image in rendered) / n_pixels * db_a_level if rendered else None
-    max_db = max(image.error_max for image in rendered) * db_a_level if rendered else None
-    return {
-        "images": len(made),
-        "rendered": len(rendered),
-        "copied": sum(image.origin == "copied" for image in made),
-        "converted": sum(image.origin == "converted" for image in made),
-        "resized_for_training": sum(image.was_resized for image in made),
-        "encoding_error_mean_db": None if mean_db is None else round(mean_db, 4),
-        "encoding_error_max_db": None if max_db is None else round(max_db, 4),
-    }

@@ -1,6 +1,6 @@
 """data/voice/recordings -> one checked row a recording, and a row with a reason for everything else."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,9 +13,10 @@ from evensong.audio.mel_images import IMAGE_SUFFIXES
 from evensong.errors import DataError
 from evensong.schemas import VoiceScan
 from evensong.voice.content import Opened, open_all
-from evensong.voice.disclosure import positions, told
+from evensong.voice.disclosure import positions
 from evensong.voice.listing import HOW_TO_FIND, Entry, list_entries, printable
 from evensong.voice.names import Located, RecordingName, refuse_case_twins
+from evensong.voice.scan_counts import count_files, image_sizes, size_of
 
 SUFFIXES = AUDIO_SUFFIXES | IMAGE_SUFFIXES
 _STATS = [field.name for field in fields(ClipStats)]
@@ -78,7 +79,8 @@ def scan_recordings(root: Path, settings: VoiceScan, *, workers: int) -> Scan:
         raise DataError(f"{root}: none of the {len(candidates)} recordings can be used")
     rows.sort(key=lambda row: "_".join((row["healthCode"], row["record_id"], row["column_id"])))
     _mark_duplicates(root, rows)
-    return Scan(_recordings_table(rows), _quarantine_table(quarantine), _counts(len(entries), rows, quarantine))
+    _warn_of_sizes(rows)
+    return Scan(_recordings_table(rows), _quarantine_table(quarantine), count_files(len(entries), rows, quarantine))
 
 
 def _ids(name: RecordingName) -> dict[str, str]:
@@ -172,6 +174,15 @@ def _mark_duplicates(root: Path, rows: list[dict[str, Any]]) -> None:
         )
 
 
+def _warn_of_sizes(rows: Sequence[dict[str, Any]]) -> None:
+    """Add W_SIZE to every image of another size than most: its axes may be others too, and resizing would hide it."""
+    sizes = image_sizes(rows)
+    most = max(sizes, key=lambda size: (sizes[size], size), default="")
+    for row in rows:
+        if row["kind"] == "image" and size_of(row) != most:
+            row["warnings"] = (*row["warnings"], "W_SIZE")
+
+
 def _recordings_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([{column: _cell(row, column) for column in RECORDING_COLUMNS} for row in rows])
 
@@ -188,23 +199,3 @@ def _cell(row: dict[str, Any], column: str) -> str:
 
 def _quarantine_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
-
-
-def _counts(n_listed: int, rows: Sequence[dict[str, Any]], quarantine: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    used = [row for row in rows if row["status"] == "used"]
-    outcomes = Counter(row["outcome"] for row in quarantine)
-    reasons = Counter(row["reason"] for row in quarantine if row["outcome"] == "quarantined")
-    warnings = Counter(code for row in used for code in row.get("warnings", ()))
-    return {
-        "listed": n_listed,
-        "used": len(used),
-        "used_audio": sum(row["kind"] == "audio" for row in used),
-        "used_images": sum(row["kind"] == "image" for row in used),
-        "duplicate": len(rows) - len(used),
-        "quarantined": outcomes["quarantined"],
-        "ignored": outcomes["ignored"],
-        "patients": told(len({row["healthCode"] for row in used})),
-        "audio_hours": round(sum(row.get("duration_s", 0.0) for row in used) / 3600, 4),
-        "quarantined_by_reason": dict(reasons),
-        "warnings": dict(warnings),
-    }

@@ -1,19 +1,22 @@
 """The published split folder: names, writing and reading."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from evensong.errors import IntegrityError
-from evensong.run.text import write_csv
+from evensong.run.text import write_csv, write_json
 from evensong.voice.splits import COLUMNS, Splits
 
 COMMON_NAME = "common_val_test_all_subdbs.csv"
 CONTROL_NAME = "control/control_train.csv"
 LABELS_NAME = "labels.csv"
-TRAIN_NAME = re.compile(r"subdb([1-9])_train_\d{1,3}_\d{1,3}\.csv")
+ACCOUNTS_NAME = "accounts.json"
+TRAIN_NAME = re.compile(r"subdb([1-9])_train_(\d{1,3})_(\d{1,3})\.csv")  # number, shares of label 0 and 1 in percent
 
 
 def write_splits(folder: Path, splits: Splits, labels: Mapping[str, int | None]) -> None:
@@ -30,6 +33,17 @@ def write_splits(folder: Path, splits: Splits, labels: Mapping[str, int | None])
         write_csv(folder / f"subdb{k}" / splits.file_names[k], table)
     rows = [(patient, "" if label is None else str(label)) for patient, label in sorted(labels.items())]
     write_csv(folder / LABELS_NAME, pd.DataFrame(rows, columns=["healthCode", "label"]))
+
+
+def write_accounts(folder: Path, accounts: Mapping[str, Any]) -> None:
+    """Write how many rows of the cohort's files became the patients and lists of this folder."""
+    write_json(folder / ACCOUNTS_NAME, accounts)
+
+
+def read_accounts(folder: Path) -> dict[str, Any]:
+    """Read back what `write_accounts` wrote."""
+    tree: dict[str, Any] = json.loads((folder / ACCOUNTS_NAME).read_text(encoding="utf-8"))
+    return tree
 
 
 def read_splits(folder: Path, subdbs: Sequence[int]) -> Splits:

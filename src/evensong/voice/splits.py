@@ -11,7 +11,6 @@ from hashlib import blake2b
 import pandas as pd
 
 from evensong.errors import DataError
-from evensong.voice.disclosure import told
 
 COLUMNS = ["fold_iteration", "healthCode", "subset"]
 SUBSETS = ("train", "val", "test")
@@ -48,7 +47,8 @@ def make_splits(
         n_diagnosed: surveyed patients with a diagnosis, recorded or not; only an error's advice rests on it.
 
     Raises:
-        DataError: a class has fewer patients than there are folds; says which number of folds would work.
+        DataError: fewer than three folds, or a class with fewer patients than there are folds; says which number of
+            folds would work.
     """
     _check_folds(labels, n_folds, n_diagnosed)
     folds = assign_folds(labels, n_folds=n_folds, seed=seed)
@@ -122,16 +122,6 @@ def as_table(rows: Sequence[tuple[int, str, str]]) -> pd.DataFrame:
     return table.astype({"fold_iteration": "int64", "healthCode": "str", "subset": "str"})
 
 
-def uneven_tests(splits: Splits) -> str:
-    """How many patients are tested in several folds or in none; empty where each is tested once."""
-    tested = splits.common.loc[splits.common["subset"] == "test", "healthCode"].value_counts()
-    n_several = int((tested > 1).sum())
-    n_never = len(set(splits.control["healthCode"]) | set(splits.common["healthCode"])) - len(tested)
-    if not n_several and not n_never:
-        return ""
-    return f"{told(n_several)} patients are tested in several folds, {told(n_never)} in none"
-
-
 def _nearest(exact: Fraction, available: int, others: int, target: Fraction) -> int:
     """The whole number next to `exact` whose share of all kept patients is nearest to the target."""
     floor = exact.numerator // exact.denominator
@@ -140,6 +130,11 @@ def _nearest(exact: Fraction, available: int, others: int, target: Fraction) -> 
 
 
 def _check_folds(labels: Mapping[str, int], n_folds: int, n_diagnosed: int) -> None:
+    if n_folds < 3:
+        raise DataError(
+            f"voice.splits.n_folds is {n_folds}, but training, validation and test take a fold each; set it to 3 or "
+            "more"
+        )
     n_positive = sum(labels.values())
     smaller = min(n_positive, len(labels) - n_positive)
     if smaller < 3:

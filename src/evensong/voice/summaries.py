@@ -15,6 +15,7 @@ import pandas as pd
 from evensong.learn import scores
 from evensong.learn.curves import calibration_table, pr_table, roc_table, training_table
 from evensong.learn.estimates import (
+    NO_INTERVAL,
     Scored,
     Units,
     binary_scores,
@@ -24,11 +25,12 @@ from evensong.learn.estimates import (
     score,
     trees,
 )
+from evensong.learn.intervals import INTERVAL
 from evensong.learn.probability_scores import N_CALIBRATION_BINS
 from evensong.learn.predictions import Predictions, TrainingRun
 from evensong.params import Section
 from evensong.schemas import Evaluate
-from evensong.voice.disclosure import SMALLEST_COUNT
+from evensong.voice.disclosure import SMALLEST_COUNT, told
 from evensong.voice.patients import HALF, Level, counts_of, levels_of, units_of
 
 _MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
@@ -37,11 +39,22 @@ RULES = {
     "positive": "class 1",
     "patient": "mean probability over the patient's recordings in the subset",
     "pooled": "test predictions of all folds together, each by the model that did not see the patient",
-    "interval": "percentile interval; whole patients are drawn with replacement over all folds",
+    "interval": f"{INTERVAL}; groups are patients, over all folds together",
+    "no_interval": f"calibration_error: {NO_INTERVAL['calibration_error']}",
     "threshold": "chosen for each fold on its own validation set (largest sensitivity + specificity - 1), else 0.5",
     "class_means": "over the classes present in the truth; null with fewer than two",
-    "fold_sd": "sample standard deviation over the folds in which the score is defined",
-    "calibration_error": f"{N_CALIBRATION_BINS} equal bins of the probability of class 1",
+    "folds": (
+        "mean and sample standard deviation over the folds in which the score is defined, n_defined of n_folds; a "
+        "spread, not an interval: the folds share their training patients"
+    ),
+    "auprc": "average precision: sum of precision times the step in recall",
+    "brier": "mean squared distance of the probability of class 1 from the label",
+    "calibration_error": (
+        f"|mean probability - share of class 1| in {N_CALIBRATION_BINS} equal bins of probability, weighted by items"
+    ),
+    "validation": "the same scores on the validation patients, who chose epoch and threshold: optimistic, no result",
+    "selected_epoch": "the epoch with the highest validation macro-F1, or the last",
+    "n_values": "numbers stored in one fold's weights file, batch statistics included",
 }
 
 
@@ -73,17 +86,23 @@ def summary_name(model: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', model)}_cv_summary.json"
 
 
-def summary_tree(subdb: int, found: SubDatabase, settings: Mapping[str, Section]) -> dict[str, Any]:
+def summary_tree(
+    subdb: int, found: SubDatabase, settings: Mapping[str, Section], facts: Mapping[str, Any]
+) -> dict[str, Any]:
     """Everything a table in a paper needs about one sub-database.
 
     Args:
         settings: the parameters of training and evaluation, repeated in the summary.
+        facts: what is known of the model and of the data, taken over as it is.
     """
+    epochs = found.run.folds["selected_epoch"]
     tree: dict[str, Any] = {
         "sub_database": subdb,
         "classes": found.run.classes,
         "rules": RULES,
         "settings": {name: section.model_dump() for name, section in settings.items()},
+        **facts,
+        "selected_epoch": {**_mean_and_sd(epochs.tolist()), "min": int(epochs.min()), "max": int(epochs.max())},
         "training": [_training_row(row) for row in found.run.folds.to_dict("records")],
     }
     for name, level in found.levels.items():
@@ -97,7 +116,7 @@ def metrics_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
     for subdb, one in found.items():
         scored = one.pooled["patient"]
         headline = {name: scored.estimate(name).tree() for name in HEADLINE}
-        tree[f"subdb{subdb}"] = {"patient": headline | {"n": _n_groups(one.levels["patient"].test)}}
+        tree[f"subdb{subdb}"] = {"patient": headline | {"n": told(_n_groups(one.levels["patient"].test))}}
     return tree
 
 
@@ -156,15 +175,17 @@ def _fold_means(per_fold: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     means: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [row[name] for row in per_fold if row[name] is not None]
-        means[name] = {
-            "mean": rounded(np.mean(values)) if values else None,
-            "sd": rounded(np.std(values, ddof=1)) if len(values) > 1 else None,
-            "n_defined": len(values),
-            "n_folds": len(per_fold),
-        }
+        means[name] = {**_mean_and_sd(values), "n_defined": len(values), "n_folds": len(per_fold)}
         if not values:
             means[name]["reason"] = "defined in no fold"
     return means
+
+
+def _mean_and_sd(values: list[float]) -> dict[str, float | None]:
+    return {
+        "mean": rounded(float(np.mean(values))) if values else None,
+        "sd": rounded(float(np.std(values, ddof=1))) if len(values) > 1 else None,
+    }
 
 
 def _training_row(row: Mapping[Hashable, Any]) -> dict[str, Any]:
