@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy
 from night_copy import make_copy, remove, set_params
 
 STAGES = ("night_scan", "night_augment", "night_index", "night_mels")
@@ -28,7 +29,9 @@ OUTPUTS = {
     "index": "artifacts/night/balanced_audio_index.db",
     "mels": "artifacts/night/mels",
 }
-AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL"
+# NumPy is told the names of its own build: others it ignores without a word.
+DISPATCHED = [name for name in numpy._core._multiarray_umath.__cpu_dispatch__ if name.startswith(("X86_V", "AVX"))]
+BEYOND_AVX2 = [name for name in DISPATCHED if name == "X86_V4" or name.startswith("AVX512")]
 TWO_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "2")
 # Runs a stage's script as `python` does, after what a variant changes first.
 PLAIN = "import runpy, sys; sys.path[0:0] = ['src']; {first}; runpy.run_path(sys.argv[1], run_name='__main__')"
@@ -71,8 +74,8 @@ VARIANTS = (
     Variant("PYTHONHASHSEED=1", variables={"PYTHONHASHSEED": "1"}),
     Variant("2 threads", variables=TWO_THREADS),
     Variant("one core", prefix=("taskset", "-c", "0")),
-    Variant("NumPy without AVX-512", variables={"NPY_DISABLE_CPU_FEATURES": AVX512}),
-    Variant("NumPy without AVX2", variables={"NPY_DISABLE_CPU_FEATURES": f"{AVX512} AVX2 FMA3"}),
+    Variant("NumPy without AVX-512", variables={"NPY_DISABLE_CPU_FEATURES": " ".join(BEYOND_AVX2)}),
+    Variant("NumPy without AVX2", variables={"NPY_DISABLE_CPU_FEATURES": " ".join(DISPATCHED)}),
     Variant("OpenBLAS as Haswell", variables={"OPENBLAS_CORETYPE": "Haswell"}),
     Variant("OpenBLAS as Prescott", variables={"OPENBLAS_CORETYPE": "Prescott"}),
     Variant("numba for any processor", variables={"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}),

@@ -1,6 +1,6 @@
 """Samples of an MPEG-4 file through PyAV; loaded by files.py alone, after its own checks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 import av
@@ -10,6 +10,7 @@ from evensong.errors import InputFault
 
 _CODECS = ("aac", "alac", "mp3", "mp3float")
 _OPTIONS = {"protocol_whitelist": "file"}
+_BLOCKS_A_STEP = 1_024
 _SCALES = {"u8": (128, 128.0), "s16": (0, 2.0**15), "s32": (0, 2.0**31), "flt": (0, 1.0), "dbl": (0, 1.0)}
 
 
@@ -37,11 +38,10 @@ def read(file: BinaryIO, check_shape: Callable[[int, int, int], int]) -> tuple[n
             if stream.duration:
                 declared = round(stream.duration * stream.time_base * rate_hz)
             most = check_shape(declared or 0, stream.codec_context.channels, rate_hz)
-            blocks = _blocks(container, stream, rate_hz, most)
+            waves = _joined(_blocks(container, stream, rate_hz, most))
             codec = stream.codec_context.codec.canonical_name
     except (av.FFmpegError, EOFError) as error:
         raise InputFault("Q_CORRUPT", f"the M4A decoder refused it ({type(error).__name__})") from error
-    waves = np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
     return waves, declared, rate_hz, codec
 
 
@@ -55,19 +55,30 @@ def _audio_stream(container: Any) -> Any:
     return stream
 
 
-def _blocks(container: Any, stream: Any, rate_hz: int, most: int) -> list[np.ndarray]:
+def _blocks(container: Any, stream: Any, rate_hz: int, most: int) -> Iterator[np.ndarray]:
     """(n_channels, n) float32 blocks in order; stops at damage and at the limit."""
-    blocks: list[np.ndarray] = []
-    n_frames = 0
+    n_channels, n_frames = None, 0
     for frame in container.decode(stream):
         block = _scaled(frame)
-        if frame.is_corrupt or frame.sample_rate != rate_hz or (blocks and len(block) != len(blocks[0])):
+        if frame.is_corrupt or frame.sample_rate != rate_hz or len(block) != (n_channels or len(block)):
             raise InputFault("Q_CORRUPT", f"damaged after {n_frames} frames")
-        n_frames += block.shape[1]
+        n_channels, n_frames = len(block), n_frames + block.shape[1]
         if n_frames > most + 4_096:
             raise InputFault("Q_TOO_LONG", f"more than {most} frames")
-        blocks.append(block)
-    return blocks
+        yield block
+
+
+def _joined(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """All blocks as one array, in steps: 25,000 small ones at once leave their memory in pieces that stay unused."""
+    joined: list[np.ndarray] = []
+    recent: list[np.ndarray] = []
+    for block in blocks:
+        recent.append(block)
+        if len(recent) == _BLOCKS_A_STEP:
+            joined.append(np.concatenate(recent, axis=1))
+            recent.clear()
+    parts = [*joined, *recent]
+    return np.concatenate(parts, axis=1) if parts else np.zeros((1, 0), np.float32)
 
 
 def _scaled(frame: Any) -> np.ndarray:
