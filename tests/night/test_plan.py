@@ -192,11 +192,11 @@ def test_plan_pool_of_a_class_does_not_depend_on_other_classes_or_row_order(owls
     assert set(left_out["path"]) == {path for path in others_too["path"] if path.startswith("owl")}
 
 
-@given(owls=st.integers(1, 40), names=st.randoms(use_true_random=False))
+@given(owls=st.integers(1, 40), seed=st.integers(0, 99))
 @examples(max_examples=25)
-def test_plan_pool_renaming_files_and_sources_changes_nothing_but_names(owls, names):
+def test_plan_pool_renaming_files_and_sources_changes_nothing_but_names(owls, seed):
     clips = clips_of(owl=owls, crow=5)
-    stems, sources = [names.sample(range(1000), k=1000) for _ in range(2)]
+    stems, sources = (np.random.default_rng([seed, n]).permutation(100) for n in range(2))
     renamed = clips.assign(
         path=[f"{row.class_name}/{stems[k]}.flac" for k, row in enumerate(clips.itertuples())],
         source_id=clips["source_id"].map(
