@@ -1,5 +1,4 @@
 import hashlib
-import re
 import warnings
 from collections import Counter
 from itertools import permutations, product
@@ -168,10 +167,10 @@ def random_pool(seed):
     """A pool of any shape: private groups or groups that span classes, of unlike sizes, balanced by copies or not."""
     rng = np.random.default_rng(seed)
     is_large = seed % 25 == 0  # beyond what the integer program takes on
-    n_classes, n_groups = int(rng.integers(2, 5)), int(rng.integers(60, 90) if is_large else rng.integers(6, 13))
-    holds = np.eye(n_classes, dtype=bool)[rng.integers(0, n_classes, n_groups)]
+    n_classes, n_groups = int(rng.integers(2, 5)), int(rng.integers(54, 65) if is_large else rng.integers(6, 12))
+    holds = np.eye(n_classes, dtype=bool)[np.arange(n_groups) % n_classes]
     if seed % 3:
-        holds |= rng.random((n_groups, n_classes)) < rng.uniform(0.3, 0.9)
+        holds |= rng.random((n_groups, n_classes)) < rng.uniform(0.4, 0.9)
     originals = np.minimum(rng.geometric(0.4, holds.shape), 9) * holds
     target = int(rng.choice([0, 200 if is_large else 40]))
     rows = []
@@ -230,14 +229,13 @@ def test_split_groups_of_500_random_pools_beats_scikit_learn_or_says_what_is_imp
             k = (4, 5, 10)[seed % 3]
             shares, names = [1 - 2 / k, 1 / k, 1 / k], SPLITS
         else:
-            k = max(2, min(2 + seed % 5, least_held if seed % 10 else 6))
+            k = max(2, min(2 + seed % 4, least_held if seed % 10 else 6))
             shares, names = [1 / k] * k, [f"fold_{fold}" for fold in range(k)]
-        try:
-            split = split_groups(pool, shares, part_names=names, seed=seed)
-        except DataError as error:
-            assert re.search(r"class class\d: .*add clips of other sources", str(error)), seed
-            assert not can_fill_every_part(files > 0, len(shares)), seed
+        if not can_fill_every_part(files > 0, len(shares)):
+            with pytest.raises(DataError, match=r"class class\d: .*add clips of other sources"):
+                split_groups(pool, shares, part_names=names, seed=seed)
             continue
+        split = split_groups(pool, shares, part_names=names, seed=seed)
         assert set(split.parts) == set(sources), seed
         ours = part_counts(files, np.array([split.parts[source] for source in sources]), len(shares))
         assert ours.min() > 0, seed
@@ -245,6 +243,7 @@ def test_split_groups_of_500_random_pools_beats_scikit_learn_or_says_what_is_imp
         if theirs is not None:
             n_compared += 1
             assert deviation(ours, shares) <= theirs + 1e-9, seed
+    print(first, n_compared)
     assert n_compared > 25
 
 

@@ -189,6 +189,7 @@ def test_folder_that_must_not_be_written_is_named(tmp_path: Path, capfd: pytest.
 
 def killed_half_way(number: int) -> Callable[[], None]:
     def main() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
         with publishing("stage", [OUTPUT]) as staged, staged[OUTPUT].open("wb") as handle:
             handle.write(b"half of ")
             handle.flush()
@@ -376,7 +377,7 @@ def written_bytes(folder: Path) -> dict[str, bytes]:
 @pytest.mark.fault("D26")
 def test_clock_time_zone_locale_and_umask_are_in_no_output(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = written_bytes(Path("plain"))
-    now, before = time.time(), os.umask(0o077)
+    now, before, spoken = time.time(), os.umask(0o077), locale.setlocale(locale.LC_ALL)
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     monkeypatch.setenv("LC_ALL", "C")
     time.tzset()
@@ -388,4 +389,4 @@ def test_clock_time_zone_locale_and_umask_are_in_no_output(monkeypatch: pytest.M
         os.umask(before)
         monkeypatch.delenv("TZ")
         time.tzset()
-        locale.setlocale(locale.LC_ALL, "")
+        locale.setlocale(locale.LC_ALL, spoken)

@@ -61,7 +61,7 @@ def test_numbers_are_those_the_message_s_command_shows(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     command = HOW_TO_FIND.split("`")[1].replace("| sed -n 12p", "")
-    found = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True).stdout
     numbered = {entry.number: entry.path for entry in list_entries(tmp_path, SUFFIXES) if entry.number}
     assert [numbered[number + 1] for number in range(len(numbered))] == [line[2:] for line in found.splitlines()]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import save_file
+from sklearn.metrics import roc_auc_score
 
 import voice_ensemble
 import voice_evaluate
@@ -288,6 +289,11 @@ def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatc
     monkeypatch.chdir(controlled_folder[0])
     ensemble = read("metrics/voice/ensemble.json")
     assert ensemble["n_control_members"] == 3
+    arm = fusion.join_members({f"control{seed}": read_run(RUNS / f"control{seed}") for seed in (11, 12, 13)})
+    fused = fusion.soft_mean(arm).subset("test")
+    assert ensemble["control"]["auroc"]["value"] == pytest.approx(
+        roc_auc_score(fused.labels, fused.probabilities[:, 1]), abs=1e-6
+    )
     for method, baseline in (("soft_mean", "control"), ("control", "best_single"), ("control", "control_best_single")):
         difference = ensemble[f"minus_{baseline}"][method]["auroc"]
         expected = ensemble[method]["auroc"]["value"] - ensemble[baseline]["auroc"]["value"]
@@ -353,6 +359,7 @@ def test_summary_counts_patients_and_recordings_by_hand(workspace):
     assert (data["test"]["n_patients"], data["test"]["n_positive_patients"]) == (12, 4)
     assert (data["test"]["n_recordings"], data["test"]["n_positive_recordings"]) == (24, 4)
     assert data["test"]["prevalence_recordings"] == pytest.approx(4 / 24, abs=1e-6)
+    assert (data["all"]["n_patients"], data["all"]["n_recordings"]) == (12, 24)
     assert data["per_fold"][2]["test"]["n_recordings"] == 6
     assert data["train_mean"]["n_patients"] == 6
     assert data["train_mean"]["prevalence_patients"] == pytest.approx(1 / 3, abs=1e-6)
