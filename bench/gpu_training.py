@@ -86,7 +86,9 @@ def make_training(folder: Path, case: Case, n_items: int, n_folds: int, epochs: 
         arrays=[folder / "items.npy"],
         classes=["0", "1"],
         track=TrackTrain(model=case.model, batch_size=case.batch_size, pretrained=None, folds="all"),
-        train=recipe.model_copy(update={"epochs": epochs, "precision": case.precision, "device": device}),
+        train=recipe.model_copy(
+            update={"epochs": epochs, "precision": case.precision, "instruction_set": "native", "device": device}
+        ),
         mels={},
     )
 

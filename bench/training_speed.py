@@ -3,7 +3,8 @@
     python bench/training_speed.py [--cases NAME ...] [--items 256] [--epochs 2] [--quick] [--json FILE]
 
 ours    `run_folds` as the stages call it: a one-thread process a core, channels-last, packed arrays read as whole
-        batches, the recipe of params.yaml, bfloat16 where the case says so, validation each epoch, models written.
+        batches, the recipe of params.yaml, bfloat16 where the case says so, the CPU's own instruction set, validation
+        each epoch, models written.
 usual   one fold after another in one process with torch's default threads: a Dataset that loads one .npy an item,
         a DataLoader with a worker a core, float32, channels-first, torch.optim.AdamW, validation each epoch. It has
         no augmentation, and saves nothing, which is in its favour.
@@ -103,7 +104,9 @@ def train_ours(folder: Path, case: Case, n_items: int, epochs: int, batch_size: 
         arrays=[folder / "packed.npy"],
         classes=["0", "1"],
         track=TrackTrain(model=case.model, batch_size=batch_size, pretrained=None, folds="all"),
-        train=recipe.model_copy(update={"epochs": epochs, "precision": case.precision, "threads": 1, "device": "cpu"}),
+        train=recipe.model_copy(
+            update={"epochs": epochs, "precision": case.precision, "instruction_set": "native", "threads": 1}
+        ),
         mels={},
     )
 

@@ -107,7 +107,7 @@ def run(command: list[str], folder: Path) -> None:
 
 def train_ours(folder: Path, precision: str) -> Arm:
     """Every sub-database by our stage, and each image decoded once."""
-    write_params(folder, {"train.precision": precision})
+    write_params(folder, {"train.precision": precision, "train.instruction_set": "native"})
     arm = Arm(f"ours, {precision}")
     with arm.measured():
         pixels = decode(folder)

@@ -6,6 +6,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.audio.mel import MelTransform
 from evensong.errors import DataError, ParamsError
+from evensong.learn.device import check_device
 from evensong.learn.models import check_model_name
 from evensong.params import load_section
 from evensong.run.publish import publishing
@@ -25,6 +26,7 @@ def main() -> None:
     params = load_section("", Params)
     check_mels("night.mels", params.night.mels, params.night.augment.sample_rate_hz)
     check_mels("voice.mels", params.voice.mels, params.voice.mels.sample_rate_hz)
+    check_device(params.train.device)
     for name, track in (("night.train", params.night.train), ("voice.train", params.voice.train)):
         check_model_name(track.model)
         if track.pretrained and not Path(track.pretrained.file).is_file():

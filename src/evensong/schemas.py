@@ -220,7 +220,9 @@ class Evaluate(Section):
 
 
 class VoiceScan(AudioLimits):
-    """voice.scan: limits of a recording."""
+    """voice.scan: limits of a recording, and whether ready-made images may differ in size."""
+
+    image_sizes: Literal["any", "one"]  # one: another size than most is Q_SIZE
 
 
 class VoiceMels(MelSettings):
@@ -275,8 +277,16 @@ class Train(Section):
     select: Literal["best", "last"]
     device: Literal["cpu", "cuda"]
     threads: Annotated[int, Field(ge=1, le=256)]
+    accumulate_batches: Annotated[int, Field(ge=1, le=1_024)]  # batches a step of the optimiser
     precision: Literal["float32", "bfloat16"]
+    instruction_set: Literal["portable", "native"]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _portable(self) -> Self:
+        if self.instruction_set == "portable" and self.precision == "bfloat16" and self.device == "cpu":
+            raise ValueError("precision bfloat16 differs between CPUs; set instruction_set to native")
+        return self
 
 
 class Runtime(Section):

@@ -18,7 +18,8 @@ def train_settings(**changes: Any) -> Train:
     values: dict[str, Any] = {
         "epochs": 2, "learning_rate": 0.003, "weight_decay": 0.05, "warmup_epochs": 0.5, "label_smoothing": 0.1,
         "mixup_alpha": 0.2, "spec_augment": SOME_AUGMENT, "ema_decay": 0.0, "test_shifts": 1, "select": "best",
-        "device": "cpu", "threads": 1, "precision": "float32", "seed": 42,
+        "device": "cpu", "threads": 1, "accumulate_batches": 1, "precision": "float32", "instruction_set": "native",
+        "seed": 42,
     }  # fmt: skip
     return Train(**{**values, **changes})
 

@@ -51,7 +51,30 @@ def test_training_folder_holds_what_the_evaluation_reads(tmp_path: Path) -> None
     assert len(history) == 3 * 2
     live = tmp_path / "out/fold_00/live"
     assert json.loads((live / "metrics.json").read_text())["selected_epoch"] in (1, 2)
+    assert_scores_are_those_of_the_saved_predictions(tmp_path / "out")
     assert (live / "plots/metrics/val_macro_f1.tsv").read_text().splitlines()[0] == "step\tval_macro_f1"
+
+
+def assert_scores_are_those_of_the_saved_predictions(out: Path) -> None:
+    saved = pd.read_csv(out / "predictions.csv").query("is_original == 1")
+    for (fold, subset), items in saved.groupby(["fold", "subset"]):
+        chosen = items[["p0", "p1"]].to_numpy().argmax(axis=1)
+        right = chosen == items["label"]
+        logged = json.loads((out / f"fold_{fold:02d}/live/metrics.json").read_text())[subset]
+        assert logged["n"] == len(items)
+        assert logged["balanced_accuracy"] == pytest.approx(right.groupby(items["label"]).mean().mean())
+        overlap = [2 * (right & (items["label"] == c)).sum() for c in (0, 1)]
+        sizes = [(chosen == c).sum() + (items["label"] == c).sum() for c in (0, 1)]
+        assert logged["macro_f1"] == pytest.approx(np.mean([a / b for a, b in zip(overlap, sizes, strict=True)]))
+
+
+def test_subset_of_one_class_has_no_score_in_the_run(tmp_path: Path) -> None:
+    job = training(tmp_path)
+    table = job.table[(job.table["subset"] != "test") | (job.table["label"] == 0)]
+    run_folds(dataclasses.replace(job, table=table), tmp_path / "out", 1)
+    logged = json.loads((tmp_path / "out/fold_00/live/metrics.json").read_text())
+    assert logged["test"] == {"n": 2, "macro_f1": None, "balanced_accuracy": None}
+    assert logged["val"]["macro_f1"] is not None
 
 
 def test_saved_model_gives_the_saved_predictions(tmp_path: Path) -> None:

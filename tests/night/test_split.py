@@ -167,12 +167,10 @@ def random_pool(seed):
     """A pool of any shape: private groups or groups that span classes, of unlike sizes, balanced by copies or not."""
     rng = np.random.default_rng(seed)
     is_large = seed % 40 == 39 or seed % 100 == 0  # beyond what the integer program takes on
-    n_classes, n_groups = (
-        int(rng.integers(2, 4 + seed % 2)),
-        int(rng.integers(54, 60) if is_large else rng.integers(6, 11)),
-    )
+    n_classes = int(rng.integers(2, 5))
+    n_groups = int(rng.integers(54, 60) if is_large else rng.integers(6, 11))
     holds = np.eye(n_classes, dtype=bool)[np.arange(n_groups) % n_classes]
-    if seed % 3:
+    if seed // 2 % 2:
         holds |= rng.random((n_groups, n_classes)) < rng.uniform(0.4, 0.9)
     originals = np.minimum(rng.geometric(0.4, holds.shape), 9) * holds
     target = int(rng.choice([0, 200 if is_large else 40]))
@@ -225,7 +223,7 @@ def best_of_scikit_learn(pool, shares, k):
 
 
 @pytest.mark.parametrize("first", range(0, 500, 50))
-def test_split_groups_of_500_random_pools_beats_scikit_learn_or_says_what_is_impossible(first):
+def test_split_groups_of_500_random_pools_is_never_further_from_the_shares_than_scikit_learn(first):
     n_compared = 0
     for seed in range(first, first + 50):
         pool = random_pool(seed)
@@ -235,7 +233,7 @@ def test_split_groups_of_500_random_pools_beats_scikit_learn_or_says_what_is_imp
             k = (4, 5, 10)[seed % 3]
             shares, names = [1 - 2 / k, 1 / k, 1 / k], SPLITS
         else:
-            k = max(2, min(2 + seed % 4, least_held if seed % 10 else 6))
+            k = max(2, min(2 + seed // 4 % 3, least_held if seed % 10 else 6))
             shares, names = [1 / k] * k, [f"fold_{fold}" for fold in range(k)]
         if not can_fill_every_part(files > 0, len(shares)):
             with pytest.raises(DataError, match=r"class class\d: .*add clips of other sources"):

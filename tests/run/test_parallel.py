@@ -4,7 +4,9 @@ import io
 import os
 import re
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,57 @@ def test_no_tasks_is_no_results() -> None:
 def test_killed_worker_is_a_resource_error() -> None:
     with pytest.raises(ResourceError, match="worker process died"):
         list(map_tasks(die_on_three, range(8), workers=2, label="deadly"))
+
+
+def note_and_wait(folder: Path) -> None:
+    """Leave the process's number and go on for ten minutes; the last of the folders makes the task fail instead."""
+    if folder.name == "fail":
+        while len(list(folder.parent.glob("*.pid"))) < 1:
+            time.sleep(0.01)
+        raise InputFault("Q_EMPTY", "0 bytes")
+    folder.with_suffix(".pid").write_text(str(os.getpid()), encoding="utf-8")
+    time.sleep(600)
+
+
+def wait_until_gone(folder: Path) -> None:
+    """Until the processes that left their numbers have ended."""
+    waiting = [Path("/proc") / path.read_text(encoding="utf-8") for path in folder.glob("*.pid")]
+    assert waiting
+    deadline = time.monotonic() + 60
+    while any(path.exists() and " Z " not in (path / "stat").read_text() for path in waiting):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_task_that_fails_is_told_at_once_and_ends_the_others(tmp_path: Path) -> None:
+    with pytest.raises(InputFault):
+        list(map_tasks(note_and_wait, [tmp_path / "fail", tmp_path / "wait"], workers=2, label="tasks"))
+    wait_until_gone(tmp_path)
+
+
+STAGE = """
+import sys
+from pathlib import Path
+from evensong.run.stage import run_stage
+from evensong.run.parallel import map_tasks
+from tests.run.test_parallel import note_and_wait
+run_stage(lambda: list(map_tasks(note_and_wait, [Path(sys.argv[1]) / name for name in "ab"], workers=2, label="x")))
+"""
+
+
+@pytest.mark.fault("D12", "D13")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_stage_that_is_terminated_ends_its_workers_in_the_middle_of_their_tasks(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
+    stage = subprocess.Popen([sys.executable, "-c", STAGE, tmp_path], env=environment)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    stage.terminate()
+    assert stage.wait(60) == 143
+    wait_until_gone(tmp_path)
 
 
 def test_fault_keeps_its_reason_across_processes() -> None:

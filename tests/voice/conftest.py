@@ -86,7 +86,14 @@ def folder(tmp_path):
 
 @pytest.fixture
 def scan_settings():
-    return VoiceScan(min_seconds=0.25, max_seconds=60, silence_dbfs=-80, max_clipped_share=0.5, max_quarantined=0.5)
+    return VoiceScan(
+        min_seconds=0.25,
+        max_seconds=60,
+        silence_dbfs=-80,
+        max_clipped_share=0.5,
+        max_quarantined=0.5,
+        image_sizes="any",
+    )
 
 
 @pytest.fixture

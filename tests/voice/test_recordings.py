@@ -1,5 +1,9 @@
+import faulthandler
+import os
 import re
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ from tests.voice.conftest import SOUND_KINDS
 
 from evensong.audio.files import write_wav
 from evensong.errors import DataError
+from evensong.voice import content
 from evensong.voice.recordings import scan_recordings
 from evensong.voice.scan_counts import count_files, describe
 
@@ -59,6 +64,33 @@ def test_an_unusable_file_is_quarantined_with_its_reason(folder, scan_settings):
     counts = found.counts
     assert counts["listed"] == counts["used"] + counts["duplicate"] + counts["quarantined"] + counts["ignored"] == 13
     assert counts["quarantined_by_reason"]["Q_TRUNCATED"] == 2
+
+
+def misbehave(path, settings):
+    """`inspect` of a decoder that crashes or hangs on two of the cohort's files."""
+    faulthandler.disable()  # pytest's: it would print where the test stands
+    if path.name.endswith(CRASHING):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if path.name.endswith(HANGING):
+        signal.setitimer(signal.ITIMER_REAL, 0.01)  # the deadline, brought forward
+        time.sleep(20)
+    return inspect(path, settings)
+
+
+inspect = content.inspect
+CRASHING, HANGING = (f"{record:012d}_audio_audio_m4a.wav" for record in (90, 91))
+
+
+@pytest.mark.fault("A30")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_decoder_that_crashes_or_hangs_costs_its_recording_alone(folder, scan_settings, monkeypatch, workers):
+    monkeypatch.setattr(content, "inspect", misbehave)
+    for record in (*range(20), 90, 91):
+        folder.tone(1, record)
+    found = scan_recordings(folder.root, scan_settings, workers=workers)
+    assert found.quarantine["reason"].tolist() == ["Q_DECODER_CRASH", "Q_DECODER_TIMEOUT"]
+    assert found.quarantine["detail"].str.contains("0000-4000").sum() == 0
+    assert found.counts["used"] == 20
 
 
 @pytest.mark.fault("F11")
@@ -187,6 +219,17 @@ def test_an_image_of_another_size_than_most_is_used_and_told(folder, scan_settin
     assert found.recordings["warnings"].tolist() == ["", "", "W_SIZE", "", ""]
     assert found.counts["image_sizes"] == {"16x12": 3, "16x24": 1}
     assert "NOTE: 1 x W_SIZE: an image of another size than most: are its axes the same?" in describe(found.counts)
+
+
+@pytest.mark.fault("F12")
+def test_an_image_of_another_size_than_most_is_quarantined_where_one_size_is_asked_for(folder, scan_settings):
+    for record, size in enumerate([(16, 12), (16, 12), (12, 16), (16, 12)]):
+        folder.image(1, record, size=size)
+    folder.tone(1, 9)
+    found = scan(folder, scan_settings.model_copy(update={"image_sizes": "one"}))
+    assert found.quarantine[["reason", "detail"]].to_numpy().tolist() == [["Q_SIZE", "12x16 px, and most images 16x12"]]
+    assert found.counts["image_sizes"] == {"16x12": 3}
+    assert found.counts["used"] == 4
 
 
 @pytest.mark.fault("F09")

@@ -1,7 +1,7 @@
 """All folds of one training: independent jobs over processes; predictions, curves, models and cards out."""
 
-import sys
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from evensong.learn import runlog
+from evensong.learn.device import pin_instruction_set
 from evensong.learn.fit import Epoch, Fitted, Floats, Fold, fit_fold, history_from_facts, history_to_facts
 from evensong.learn.models import check_model_name, input_size
 from evensong.learn.resume import Facts, FoldState, JobState, Tensors, job_key
 from evensong.learn.saved import write_model
+from evensong.learn.scores import balanced_accuracy_from, confusion, macro_f1_from
 from evensong.learn.store import ArrayStore, digest_of
 from evensong.learn.tables import SUBSETS, Subset, check_fold_table, choose_folds, items_of, subset_of
 from evensong.run.parallel import map_tasks
@@ -22,6 +25,7 @@ from evensong.run.text import write_csv, write_json
 from evensong.schemas import TrackTrain, Train
 
 EVALUATED = ("test", "val")  # in the order of predictions.csv
+_PROBABILITY = "%.9g"
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
         IntegrityError: arrays or pretrained weights are not what they should be.
         ResourceError: a loss was not finite, memory ran out, or a worker died.
     """
+    pin_instruction_set(training.train.instruction_set)
     runlog.check_repository()
     store = ArrayStore(training.arrays)
     check_fold_table(training.table, len(training.classes), store.shape[0])
@@ -125,23 +130,39 @@ def _run_fold(task: _Task) -> _Outcome:
     if stored:
         fitted = _from_state(*stored)
     else:
-        fitted = fit_fold(task.fold, store, task.state, _reporter(task))
+        with _reporter(task) as report:
+            fitted = fit_fold(task.fold, store, task.state, report)
         task.state.save_result(*_to_state(fitted))
     task.folder.mkdir()
     write_model(task.folder, fitted.weights, _card(task, fitted, store))
-    runlog.write_run(task.folder / "live", fitted.history, fitted.selected_epoch)
-    return _Outcome(fitted.history, fitted.selected_epoch, {"val": fitted.val_probs, "test": fitted.test_probs})
+    probs = {"val": fitted.val_probs, "test": fitted.test_probs}
+    scores = {name: _scores(_sets(task.fold)[name], probs[name]) for name in EVALUATED}
+    runlog.write_run(task.folder / "live", fitted.history, fitted.selected_epoch, scores)
+    return _Outcome(fitted.history, fitted.selected_epoch, probs)
 
 
-def _reporter(task: _Task) -> Callable[[Epoch], None]:
-    """Show epochs where they are the only progress to see: with one fold. Many folds show as a bar."""
+def _scores(items: Subset, probs: Floats) -> dict[str, float | int | None]:
+    """Scores of a subset's originals from the probabilities as they are saved; None with fewer than two classes."""
+    saved = np.char.mod(_PROBABILITY, probs[items.originals]).astype(np.float64)
+    table = confusion(items.labels[items.originals], saved.argmax(axis=1), saved.shape[1])
+    values = {"macro_f1": macro_f1_from(table), "balanced_accuracy": balanced_accuracy_from(table)}
+    defined = {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+    return {"n": len(saved), **defined}
 
-    def show(row: Epoch) -> None:
-        val = f", val_loss {row.val.loss:.4g}, val_macro_f1 {row.val.macro_f1:.4f}" if row.val else ""
-        epochs = task.fold.train.epochs
-        print(f"epoch {row.epoch}/{epochs}: train_loss {row.train_loss:.4g}{val}", file=sys.stderr, flush=True)
 
-    return show if task.shows_epochs else lambda _row: None
+@contextlib.contextmanager
+def _reporter(task: _Task) -> Iterator[Callable[[Epoch], None]]:
+    """A bar of epochs where they are the only progress to see: with one fold. Many folds are a bar of their own."""
+    fold = task.fold
+    hidden = None if task.shows_epochs else True  # None: on a terminal only
+    with tqdm(total=fold.train.epochs, desc=f"fold {fold.number}", unit="epoch", disable=hidden) as bar:
+
+        def show(row: Epoch) -> None:
+            scores = {"val_loss": row.val.loss, "val_macro_f1": row.val.macro_f1} if row.val else {}
+            bar.set_postfix({"train_loss": row.train_loss, **scores}, refresh=False)
+            bar.update(row.epoch - bar.n)
+
+        yield show
 
 
 def _card(task: _Task, fitted: Fitted, store: ArrayStore) -> Facts:
@@ -184,7 +205,7 @@ def _write_tables(training: Training, out: Path, folds: list[Fold], outcomes: li
         for fold, outcome in zip(folds, outcomes, strict=True)
         for subset in EVALUATED
     ]
-    write_csv(out / "predictions.csv", pd.concat(predictions), float_format="%.9g")
+    write_csv(out / "predictions.csv", pd.concat(predictions), float_format=_PROBABILITY)
     histories = [
         _history(fold.number, row) for fold, outcome in zip(folds, outcomes, strict=True) for row in outcome.history
     ]

@@ -163,7 +163,7 @@ class Trainer:
         fold, train_set = self.fold, self.fold.train_set
         rng = keyed_generator(fold.train.seed, "epoch", fold.number, epoch)
         torch.manual_seed(derive_seed(fold.train.seed, "dropout", fold.number, epoch))
-        batches = shuffled_batches(len(train_set), fold.track.batch_size, rng)
+        batches = shuffled_batches(len(train_set), fold.track.batch_size * fold.train.accumulate_batches, rng)
         total_loss, learning_rate = 0.0, 0.0
         self.model.train()
         for index, batch in enumerate(batches):
@@ -188,15 +188,23 @@ class Trainer:
         return min(ranks)[2]
 
     def _train_batch(self, rows: Ints, labels: Ints, learning_rate: float, rng: np.random.Generator) -> float:
+        """One step of the optimiser over a batch, computed in parts that fit the memory; its mean loss."""
+        n_parts = min(self.fold.train.accumulate_batches, len(rows) // 2)
+        parts = np.array_split(np.arange(len(rows)), n_parts)
+        loss = sum(self._backward(rows[part], labels[part], len(part) / len(rows), rng) for part in parts)
+        self.optimizer.step(learning_rate)
+        return loss
+
+    def _backward(self, rows: Ints, labels: Ints, share: float, rng: np.random.Generator) -> float:
+        """Add a part's gradient to the batch's; the part's mean loss times its share of the batch."""
         train = self.fold.train
         mels = spec_augment(self._inputs(rows), train.spec_augment, rng)
         classes = torch.from_numpy(labels).to(self.device)
         mels, targets = mixup(mels, classes, self.fold.n_classes, train.mixup_alpha, rng)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=train.precision == "bfloat16"):
             logits = self.model(mels)
-        loss = F.cross_entropy(logits.float(), targets, label_smoothing=train.label_smoothing)
+        loss = share * F.cross_entropy(logits.float(), targets, label_smoothing=train.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step(learning_rate)
         return loss.item()
 
     def try_step(self, n_items: int) -> None:

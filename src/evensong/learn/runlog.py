@@ -1,6 +1,7 @@
 """The only caller of DVCLive: one run folder a fold, written from the finished history."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from dvclive.live import Live
@@ -29,10 +30,16 @@ def check_repository() -> None:
         repository.close()  # type: ignore[no-untyped-call]
 
 
-def write_run(folder: Path, history: list[Epoch], selected_epoch: int) -> None:
-    """Write the curves of one fold as a DVCLive run: metrics.json and plots/metrics/*.tsv, one step an epoch.
+Scores = Mapping[str, Mapping[str, float | int | None]]
+
+
+def write_run(folder: Path, history: list[Epoch], selected_epoch: int, scores: Scores) -> None:
+    """Write one fold as a DVCLive run: its curves in plots/metrics/*.tsv, one step an epoch, and metrics.json.
 
     The whole history is written at once, so that a continued training leaves the same bytes as an uninterrupted one.
+
+    Args:
+        scores: of the selected epoch by subset and name; metrics.json holds them beside the last epoch's values.
     """
     os.environ["DVC_STUDIO_OFFLINE"] = "true"  # runs stay here, whatever token a user has set for other projects
     with Live(dir=str(folder), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as live:
@@ -45,5 +52,5 @@ def write_run(folder: Path, history: list[Epoch], selected_epoch: int) -> None:
                 live.log_metric("val_macro_f1", row.val.macro_f1)
                 live.log_metric("val_balanced_accuracy", row.val.balanced_accuracy)
             live.make_summary()
-        live.summary["selected_epoch"] = selected_epoch
+        live.summary |= {"selected_epoch": selected_epoch, **scores}
         live.make_summary()

@@ -72,11 +72,21 @@ def _results(
     try:
         yield from pool.map(function, tasks, chunksize=1)
     except BrokenProcessPool as error:
+        _break_off(pool)
         raise ResourceError(
             "a worker process died, most likely killed for lack of memory; lower runtime.workers, or see the system log"
         ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    except BaseException:  # one task failed, or the stage is interrupted: nobody waits for the others
+        _break_off(pool)
+        raise
+    pool.shutdown()
+
+
+def _break_off(pool: ProcessPoolExecutor) -> None:
+    """End the workers in the middle of their tasks; what they write counts only when it is whole."""
+    for process in list((pool._processes or {}).values()):  # `kill_workers` from Python 3.14 on
+        process.kill()
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _start_worker() -> None:

@@ -6,14 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evensong.audio.files import inspect, pcm_digest
+from evensong.audio.files import deadline_s, inspect, pcm_digest
 from evensong.audio.mel_images import IMAGE_SUFFIXES, inspect_image
 from evensong.errors import InputFault
-from evensong.run.parallel import map_tasks
+from evensong.run.isolation import map_isolated
 from evensong.schemas import VoiceScan
 from evensong.voice.disclosure import unnamed_os_errors
-
-_FILES_A_TASK = 8
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,24 @@ class Opened:
 
 @dataclass(frozen=True)
 class _Task:
-    paths: tuple[Path, ...]
+    path: Path
     settings: VoiceScan
 
 
 def open_all(paths: Sequence[Path], settings: VoiceScan, *, workers: int) -> list[Opened]:
     """Decode every file completely, in the order given; the extension says whether it should be sound or an image."""
-    starts = range(0, len(paths), _FILES_A_TASK)
-    tasks = [_Task(tuple(paths[start : start + _FILES_A_TASK]), settings) for start in starts]
-    results = map_tasks(_open_files, tasks, workers=workers, label="voice recordings", unit="batch")
-    return [opened for batch in results for opened in batch]
+    tasks = [_Task(path, settings) for path in paths]
+    found = map_isolated(_open_file, tasks, workers=workers, seconds=deadline_s(settings), label="voice recordings")
+    return [
+        _lost(path, item) if isinstance(item, InputFault) else item for path, item in zip(paths, found, strict=True)
+    ]
+
+
+def _lost(path: Path, fault: InputFault) -> Opened:
+    """The row of a file that took its decoder's process down; it is not opened again, so it has no digest."""
+    with unnamed_os_errors("a recording cannot be opened"):
+        size = path.stat(follow_symlinks=False).st_size
+    return Opened({"kind": _kind(path), "size": size, "sha256": ""}, (fault.reason, fault.detail))
 
 
 def file_digest(path: Path) -> dict[str, Any]:
@@ -56,17 +62,18 @@ def file_digest(path: Path) -> dict[str, Any]:
         raise InputFault("Q_UNREADABLE", f"cannot be read ({error.strerror})") from None
 
 
-def _open_files(task: _Task) -> list[Opened]:
-    return [_open_file(path, task.settings) for path in task.paths]
+def _kind(path: Path) -> str:
+    return "image" if path.suffix.lower() in IMAGE_SUFFIXES else "audio"
 
 
-def _open_file(path: Path, settings: VoiceScan) -> Opened:
-    is_image = path.suffix.lower() in IMAGE_SUFFIXES
-    cells: dict[str, Any] = {"kind": "image" if is_image else "audio", "size": 0, "sha256": ""}
+def _open_file(task: _Task) -> Opened:
+    """Open one file; runs in a worker."""
+    path = task.path
+    cells: dict[str, Any] = {"kind": _kind(path), "size": 0, "sha256": ""}
     try:
         with unnamed_os_errors("a recording cannot be opened"):
             cells |= file_digest(path)
-            cells |= _image_cells(path) if is_image else _audio_cells(path, settings)
+            cells |= _image_cells(path) if cells["kind"] == "image" else _audio_cells(path, task.settings)
     except InputFault as fault:
         return Opened(cells, (fault.reason, fault.detail))
     return Opened(cells, None)

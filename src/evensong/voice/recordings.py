@@ -65,6 +65,8 @@ def scan_recordings(root: Path, settings: VoiceScan, *, workers: int) -> Scan:
     _refuse_repeated_names(root, candidates)
     paths = [root / entry.path for entry, _ in candidates]
     opened = open_all(paths, settings, workers=workers)
+    if settings.image_sizes == "one":
+        opened = _refuse_odd_sizes(opened)
     quarantine = _quarantine_rows(
         root, entries, dict(zip([entry.path for entry, _ in candidates], opened, strict=True))
     )
@@ -174,10 +176,26 @@ def _mark_duplicates(root: Path, rows: list[dict[str, Any]]) -> None:
         )
 
 
+def _refuse_odd_sizes(opened: Sequence[Opened]) -> list[Opened]:
+    """The same with Q_SIZE for every image of another size than most."""
+    images = [{**one.cells, "status": "used"} for one in opened if one.fault is None and one.cells["kind"] == "image"]
+    most = _most_frequent_size(images)
+    return [
+        Opened(one.cells, ("Q_SIZE", f"{size_of(one.cells)} px, and most images {most}"))
+        if one.fault is None and one.cells["kind"] == "image" and size_of(one.cells) != most
+        else one
+        for one in opened
+    ]
+
+
+def _most_frequent_size(rows: Sequence[dict[str, Any]]) -> str:
+    sizes = image_sizes(rows)
+    return max(sizes, key=lambda size: (sizes[size], size), default="")
+
+
 def _warn_of_sizes(rows: Sequence[dict[str, Any]]) -> None:
     """Add W_SIZE to every image of another size than most: its axes may be others too, and resizing would hide it."""
-    sizes = image_sizes(rows)
-    most = max(sizes, key=lambda size: (sizes[size], size), default="")
+    most = _most_frequent_size(rows)
     for row in rows:
         if row["kind"] == "image" and size_of(row) != most:
             row["warnings"] = (*row["warnings"], "W_SIZE")
