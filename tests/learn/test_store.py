@@ -45,13 +45,19 @@ def test_constant_training_values_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("G02")
-def test_values_that_are_not_finite_are_refused_by_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf]])
+def test_values_that_are_not_finite_are_refused_by_row(tmp_path: Path, bad: list[float]) -> None:
     values = np.zeros((3, 2, 2), np.float32)
-    values[1, 0, 0] = np.nan
+    values[1, 0, : len(bad)] = bad
     store = ArrayStore(_files(tmp_path, values))
     store.read(np.array([0, 2]))
     with pytest.raises(DataError, match=r"first rows \[1\]"):
         store.read(np.array([0, 1]))
+
+
+def test_finite_values_whose_sum_is_not_are_read(tmp_path: Path) -> None:
+    values = np.full((1, 2, 2), np.finfo(np.float32).max)
+    assert (ArrayStore(_files(tmp_path, values)).read(np.array([0])) == values).all()
 
 
 @pytest.mark.fault("D24")
