@@ -1,6 +1,7 @@
 """Tasks in processes: order, equality over workers and start methods, and a dead worker is an error, not a hang."""
 
 import io
+import fcntl
 import os
 import re
 import signal
@@ -71,6 +72,15 @@ def test_task_that_fails_is_told_at_once_and_ends_the_others(tmp_path: Path) -> 
     with pytest.raises(InputFault):
         list(map_tasks(note_and_wait, [tmp_path / "fail", tmp_path / "wait"], workers=2, label="tasks"))
     wait_until_gone(tmp_path)
+
+
+def test_workers_are_gone_when_one_has_died(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(ResourceError, match="worker process died"):
+            list(map_tasks(die_on_three, range(8), workers=4, label="deadly"))
+    with (tmp_path / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a worker that lived on would hold it still
 
 
 STAGE = """

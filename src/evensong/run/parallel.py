@@ -84,9 +84,12 @@ def _results(
 
 def _break_off(pool: ProcessPoolExecutor) -> None:
     """End the workers in the middle of their tasks; what they write counts only when it is whole."""
-    for process in list((pool._processes or {}).values()):  # `kill_workers` from Python 3.14 on
+    processes = list((pool._processes or {}).values())
+    for process in processes:  # `kill_workers` from Python 3.14 on
         process.kill()
     pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:  # what they hold with us, such as the lock on the outputs, is free when they are gone
+        process.join()
 
 
 def _start_worker() -> None:
