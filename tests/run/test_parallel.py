@@ -1,7 +1,7 @@
 """Tasks in processes: order, equality over workers and start methods, and a dead worker is an error, not a hang."""
 
-import io
 import fcntl
+import io
 import os
 import re
 import signal
