@@ -99,7 +99,7 @@ class ArrayStore:
         return float(f"{mean:.9g}"), float(f"{std:.9g}")
 
 
-def _is_finite(batch: NDArray[np.float32]) -> bool:
+def _is_finite(batch: NDArray[Any]) -> bool:
     """Whether all values are finite: their sum says so in one quick pass, and a sum that is not asks them all."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(batch.sum()) or np.isfinite(batch).all())
