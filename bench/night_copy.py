@@ -1,9 +1,10 @@
-"""For night_speed.py and night_growth.py: a copy of this checkout with other clips, and commands measured in it.
+"""For the benches of the night track: a copy of this checkout with other clips, and commands measured in it.
 
 The copy is made in a temporary folder from the files of the checkout as they are, so that neither the outputs nor the
 DVC cache of the user are touched. Linux only: processes are pinned to as many cores as there are workers.
 """
 
+import argparse
 import importlib.metadata
 import os
 import platform
@@ -35,6 +36,16 @@ class Cost:
 
     wall_s: float
     cpu_s: float
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that the benches share: --clips, --workers, --folder, --json."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="where the temporary folder is made")
+    parser.add_argument("--json", type=Path)
+    return parser
 
 
 def make_copy(folder: Path, clips: Path, workers: int) -> Path:

@@ -9,7 +9,6 @@ runs. Then `dvc repro night_mels` is asked once more, with nothing left to do. M
 At 20,000 pool files this takes about 22 GB in the temporary folder; nothing of the checkout is changed.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from night_copy import Cost, describe, machine, make_copy, pin, remove, run, set_params
+from night_copy import Cost, describe, machine, make_copy, make_parser, pin, remove, run, set_params
 
 STAGES = {"night_augment": ("pool", "pool.csv", "pool_metadata.json"), "night_mels": ("mels",)}
 COLUMNS = {
@@ -113,12 +112,8 @@ class Dvc:
 
 def main() -> None:
     """Measure every size and print one table a stage."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True)
+    parser = make_parser(__doc__)
     parser.add_argument("--per-class", type=int, nargs="+", default=[50, 500, 2000])
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     facts = machine(pin(arguments.workers))
     print(describe(facts), flush=True)

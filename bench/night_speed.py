@@ -34,6 +34,7 @@ from night_copy import (
     describe,
     machine,
     make_copy,
+    make_parser,
     pin,
     remove,
     run,
@@ -78,13 +79,9 @@ class Arm:
 
 def main() -> None:
     """Measure everything and print one report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True)
+    parser = make_parser(__doc__)
     parser.add_argument("--per-class", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where the temporary folder is made")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     facts = machine(pin(arguments.workers))
     print(describe(facts), flush=True)

@@ -56,7 +56,7 @@ CASES = {
 
 
 def write_items(folder: Path, case: Case, n_items: int) -> None:
-    """The same random items twice: packed, and one file an item."""
+    """The same random items twice: packed as the mel stages do, ten classes or all images, and one file an item."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -64,7 +64,8 @@ def write_items(folder: Path, case: Case, n_items: int) -> None:
         items = rng.integers(0, 256, (n_items, case.height, case.width)).astype(np.uint8)
     else:
         items = rng.normal(-40, 12, (n_items, case.height, case.width)).astype(np.float32)
-    np.save(folder / "packed.npy", items)
+    for number, part in enumerate(np.array_split(items, 1 if case.dtype == "uint8" else 10)):
+        np.save(folder / f"packed_{number}.npy", part)
     (folder / "items").mkdir()
     for row, item in enumerate(items):
         np.save(folder / "items" / f"{row:05d}.npy", item)
@@ -101,7 +102,7 @@ def train_ours(folder: Path, case: Case, n_items: int, epochs: int, batch_size: 
     recipe = load_section("train", Train, ROOT / "params.yaml")
     training = Training(
         table=table,
-        arrays=[folder / "packed.npy"],
+        arrays=sorted(folder.glob("packed_*.npy")),
         classes=["0", "1"],
         track=TrackTrain(model=case.model, batch_size=batch_size, pretrained=None, folds="all"),
         train=recipe.model_copy(
@@ -178,12 +179,12 @@ class ItemFiles:
 
 
 def load_ours(folder: Path, _case: Case, n_items: int, epochs: int, batch_size: int) -> Callable[[], None]:
-    """Shuffled epochs of whole batches out of the packed array, in one process."""
+    """Shuffled epochs of whole batches out of the packed arrays, in one process."""
     import numpy as np
 
     from evensong.learn.store import ArrayStore
 
-    store, rng = ArrayStore([folder / "packed.npy"]), np.random.default_rng(0)
+    store, rng = ArrayStore(sorted(folder.glob("packed_*.npy"))), np.random.default_rng(0)
 
     def run() -> None:
         for _ in range(epochs):

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import numpy as np
 import pandas as pd
+from night_copy import set_params
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -81,16 +82,9 @@ def prepare(folder: Path, data: Path, arguments: argparse.Namespace) -> None:
 
 def write_params(folder: Path, changes: dict[str, Any]) -> None:
     """The project's params.yaml, or the one already in the folder, with some values changed."""
-    path = folder / "params.yaml"
-    params = read_params(path if path.exists() else ROOT / "params.yaml")
-    for name, value in changes.items():
-        *sections, key = name.split(".")
-        section = params
-        for part in sections:
-            section = section[part]
-        section[key] = value
-    with path.open("w", encoding="utf-8") as file:
-        YAML(typ="safe").dump(params, file)
+    if not (folder / "params.yaml").exists():
+        shutil.copy(ROOT / "params.yaml", folder)
+    set_params(folder, changes)
 
 
 def run_stage(folder: Path, name: str, *arguments: str) -> None:
