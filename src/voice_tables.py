@@ -13,6 +13,7 @@ from evensong.voice.dropped import dropped_rows
 from evensong.voice.scan_tables import read_text_table
 from evensong.voice.split_files import read_accounts, read_labels, read_splits
 from evensong.voice.table_counts import count_table, describe, summarise_tables
+from evensong.voice.table_notes import notes
 
 SCAN = Path("artifacts/voice/scan")
 SPLITS = Path("artifacts/voice/splits")
@@ -41,7 +42,7 @@ def main() -> None:
         counts = summarise_tables(members, dropped, cohort) | read_accounts(SPLITS)
         write_json(staged[METRICS], counts)
         write_csv(staged[PLOT], count_table(members))
-    print(*describe(counts), sep="\n")
+    print(*describe(counts), *notes(members, cohort.recordings), sep="\n")
 
 
 if __name__ == "__main__":

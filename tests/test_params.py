@@ -66,6 +66,7 @@ def test_missing_section_names_the_nearest(tmp_path: Path) -> None:
         ("learning_rate: 0.003", "learning_rate: no", r"train\.learning_rate: .*got 'no'"),
         ("learning_rate: 0.003", "learning_rate: 12:30", r"train\.learning_rate: .*got '12:30'"),
         ("learning_rate: 0.003", "learning_rate: .nan", r"train\.learning_rate"),
+        ("warmup_epochs: 1", "warmup_epochs: .inf", r"train\.warmup_epochs"),
         ("select: best", "select: bset", r"train\.select: .*'best' or 'last'"),
         ("seed: 42\n\nruntime", "seed: -1\n\nruntime", r"train\.seed"),
         ("seed: 42\n\nruntime", "seed: 4294967296\n\nruntime", r"train\.seed"),

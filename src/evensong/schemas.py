@@ -268,7 +268,7 @@ class Train(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     learning_rate: Positive
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    warmup_epochs: Annotated[float, Field(ge=0)]
+    warmup_epochs: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     mixup_alpha: Annotated[float, Field(ge=0, le=100)]
     spec_augment: SpecAugment

@@ -314,6 +314,26 @@ def test_decode_wav_with_trailing_chunk_or_pad_byte_is_fine(write: Write, make_w
     assert decode(write("x.wav", grown), max_seconds=60).warnings == ()
 
 
+def test_decode_wav_with_a_long_tail_of_chunks_or_zeros_is_fine(write: Write, make_wav):
+    whole = make_wav(bytes(range(100)), bits=8, rate_hz=1_000)
+    expected = decode(write("x.wav", whole), max_seconds=60).waves
+    chunks = b"LIST\xb9\x0b\0\0" + b"a" * 3_001 + b"\0" + b"bext\4\0\0\0abcd"  # 3,001 bytes: the pad byte counts
+    for tail in (chunks, chunks + b"rest", bytes(5_000)):
+        np.testing.assert_array_equal(decode(write("x.wav", whole + tail), max_seconds=60).waves, expected)
+
+
+@pytest.mark.parametrize("with_chunk", [False, True])
+def test_decode_wav_that_goes_on_after_its_declared_samples_is_truncated(with_chunk: bool, write: Write, make_wav):
+    # what is left of a 32-bit size past 4 GiB, or of a header written when the recording began
+    samples = np.random.default_rng(0).integers(0, 256, 9_000).astype(np.uint8).tobytes()
+    tail = b"LIST\4\0\0\0abcd" if with_chunk else b""
+    content = bytearray(make_wav(samples, bits=8, rate_hz=1_000) + tail)
+    content[40:44] = struct.pack("<I", 3_000)
+    assert reason_of(write("x.wav", bytes(content))) == "Q_TRUNCATED"
+    content[4:8] = struct.pack("<I", 3_036)
+    assert reason_of(write("x.wav", bytes(content))) == "Q_TRUNCATED"
+
+
 def test_decode_rf64_reads_its_long_sizes(write: Write, make_sndfile, chirp):
     decoded = decode(write("x.wav", make_sndfile(chirp, 44_100, "RF64", "PCM_16")), max_seconds=60)
     assert decoded.waves.shape == (1, chirp.size)

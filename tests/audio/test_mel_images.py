@@ -1,5 +1,6 @@
 import io
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,6 +159,18 @@ def test_read_image_turned_by_exif_is_refused(picture: np.ndarray, write: Write)
     exif = Image.Exif()
     exif[0x0112] = 6
     assert reason_of(write("x.jpg", file_bytes(Image.fromarray(picture), "JPEG", exif=exif))) == "Q_EXIF"
+
+
+@pytest.mark.parametrize("exif", [b"II*\0", b"II*\0\x08\0\0", b"II+\0\x08\0", b"", b"MM"])
+def test_read_image_with_a_torn_exif_block_is_read_or_refused(exif: bytes, picture: np.ndarray, write: Write):
+    png = file_bytes(Image.fromarray(picture), "PNG")
+    body = b"eXIf" + exif
+    chunk = len(exif).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    path = write("x.png", png[:33] + chunk + png[33:])
+    if not exif:
+        assert np.array_equal(read_image(path), picture)
+    else:
+        assert reason_of(path) == "Q_CORRUPT"
 
 
 @pytest.mark.fault("F11")

@@ -111,15 +111,19 @@ def test_refused_recordings_are_listed_and_the_others_scored(request_for, tmp_pa
     link = tmp_path / "link.wav"
     link.symlink_to(good)
     tabbed = Path(shutil.copy(good, tmp_path / "tab\there.wav"))
-    request = request_for(cut, good, link, tabbed, raven=tmp_path / "raven")
-    with pytest.raises(DataError, match="3 of 4 recordings could not be used"):
+    latin = Path(shutil.copy(good, tmp_path / os.fsdecode(b"caf\xe9.wav")))
+    click = write_wav(tmp_path / "click.wav", tone(1, 50)[:9], RATE_HZ)
+    request = request_for(cut, good, link, tabbed, latin, click, raven=tmp_path / "raven")
+    with pytest.raises(DataError, match="5 of 6 recordings could not be used"):
         predict(request)
     assert set(pd.read_csv(request.out)["file"]) == {str(good)}
     quarantine = pd.read_csv(request.out.with_name("scores.quarantine.csv"))
     assert quarantine[["file", "reason"]].to_numpy().tolist() == [
         [str(cut), "Q_TRUNCATED"],
         [str(link), "Q_LINK"],
-        [str(tabbed), "Q_NAME"],
+        [str(tmp_path / "tab\\there.wav"), "Q_NAME"],
+        [str(tmp_path / "caf\\xe9.wav"), "Q_NAME"],
+        [str(click), "Q_TOO_SHORT"],
     ]
     assert [path.name for path in (tmp_path / "raven").iterdir()] == ["good.Table.1.selections.txt"]
     assert "cut.wav: Q_TRUNCATED: " in capsys.readouterr().err
@@ -179,6 +183,17 @@ def test_an_interrupted_run_leaves_the_older_table(request_for, tmp_path: Path, 
 def test_options_out_of_range_are_refused(trained: Trained, request_for, changes, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         predict(request_for(*trained.pool.values(), **changes))
+
+
+def test_tables_that_cannot_be_written_are_refused_before_anything_is_scored(request_for, tmp_path: Path) -> None:
+    fits = write_wav(tmp_path / f"{'x' * 232}.wav", tone(1, 50), RATE_HZ)  # and 23 of ".Table.1.selections.txt"
+    predict(request_for(fits, raven=tmp_path / "raven"))
+    assert [len(path.name) for path in (tmp_path / "raven").iterdir()] == [255]
+    long = fits.rename(tmp_path / f"{'x' * 233}.wav")
+    with pytest.raises(ParamsError, match="longer than a file name may be"):
+        predict(request_for(long, raven=tmp_path / "raven"))
+    with pytest.raises(ParamsError, match="a file; name a folder"):
+        predict(request_for(long, raven=long))
 
 
 def test_two_recordings_for_one_table_are_refused(trained: Trained, request_for, tmp_path: Path) -> None:

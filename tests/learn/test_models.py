@@ -37,6 +37,13 @@ def test_unknown_model_names_the_nearest(name: str, nearest: str) -> None:
         check_model_name(name)
 
 
+def test_an_unknown_tag_names_the_known_ones() -> None:
+    check_model_name("resnet10t.c3_in1k")
+    for name in ("resnet10t.bogus", "resnet10t."):
+        with pytest.raises(ParamsError, match=r"unknown tag; take resnet10t\.c3_in1k, or none"):
+            check_model_name(name)
+
+
 @pytest.mark.fault("G09")
 @pytest.mark.parametrize("name", ["hf-hub:timm/resnet18", "local-dir:/weights", "timm/resnet18"])
 def test_names_that_timm_would_fetch_are_refused(name: str) -> None:

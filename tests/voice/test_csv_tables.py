@@ -57,6 +57,11 @@ def test_read_table_counts_lines_over_quoted_line_breaks_and_empty_lines(tmp_pat
     assert read_table(write(tmp_path, text), COLUMNS).lines == [2, 5]
 
 
+def test_read_table_takes_header_cells_left_blank_as_spreadsheets_do(tmp_path):
+    table = read_table(write(tmp_path, "healthCode,x,,\na,1,,\nb,2,,\n"), COLUMNS)
+    assert (table.values["x"], table.n_other_columns) == (["1", "2"], 2)
+
+
 def test_read_table_skips_rows_of_blank_cells_like_empty_lines(tmp_path):
     table = read_table(write(tmp_path, "healthCode,x\na,1\n,\n , \nb,2\n,,,\n"), COLUMNS)
     assert (table.lines, table.values["healthCode"]) == ([2, 5], ["a", "b"])
@@ -78,6 +83,9 @@ def test_read_table_skips_rows_of_blank_cells_like_empty_lines(tmp_path):
         ("healthCode,x\n{id},1\n{id}\n", r"line 3: 1 field\(s\), the header has 2"),  # E05
         ('healthCode,x\n{id},1\n"{id},2\n', r"line 3: .*quotes"),  # E05
         ("healthCode;x\n{id};1\n", "separated by a semicolon"),  # E06
+        ('"healthCode";"x"\n"{id}";"1"\n', "separated by a semicolon"),  # E06, as R writes it
+        ('"healthCode"\t"x"\n"{id}"\t"1"\n', "separated by a tab"),  # E06
+        ("sep=,\nhealthCode,x\n{id},1\n", "remove the first line, sep="),
         ("healthCode\tx\n{id}\t1\n", "separated by a tab"),  # E06
         (b"healthCode,x\n" + CANARY.encode() + b",\xe9\n", "not UTF-8 at byte 50"),  # E09: 13 + 36 + 1
         (b"\xef\xbb\xbfhealthCode,x\n\xe9,1\n", "not UTF-8 at byte 16"),  # E09

@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evensong.errors import ResourceError
-from evensong.voice.disclosure import WITHHELD, is_small, positions, told, told_parts, told_split, unnamed_os_errors
+from evensong.voice.disclosure import (
+    WITHHELD,
+    is_small,
+    positions,
+    told,
+    told_parts,
+    told_split,
+    unnamed_os_errors,
+    untold_scores,
+)
 
 COUNTS = st.lists(st.integers(0, 7), min_size=2, max_size=4)
 
@@ -88,3 +97,10 @@ def test_unnamed_os_errors_keeps_the_reason_and_drops_the_name(tmp_path):
         (tmp_path / "secret-id").read_bytes()
     assert "secret-id" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("n", "n_positive", "is_hidden"), [(12, 3, True), (12, 9, True), (12, 6, False), (12, 0, False)]
+)
+def test_shares_of_a_class_of_few_patients_are_not_told(n, n_positive, is_hidden):
+    assert untold_scores(n, n_positive) == (frozenset({"sensitivity", "specificity"}) if is_hidden else frozenset())

@@ -54,7 +54,6 @@ def test_given_splits_are_used_as_they_are(folder):
         (fold, f"{subset}{fold}", subset) for fold in range(3) for subset in ("val", "test")
     )
     assert len(splits.train[3]) == 9
-    assert splits.control.equals(splits.train[3])
 
 
 @pytest.mark.fault("E02", "E07", "E08", "E26")
@@ -75,11 +74,22 @@ def test_folds_written_as_floats_are_the_same_folds(folder):
     assert read(folder).splits.train[3].equals(plain)
 
 
+def test_the_control_trains_on_everyone_whom_the_fold_neither_validates_nor_tests(folder):
+    splits = read(folder).splits
+    everyone = {*splits.common["healthCode"], *splits.train[3]["healthCode"]}
+    for fold, rows in splits.control.groupby("fold_iteration"):
+        held_out = set(splits.common.loc[splits.common["fold_iteration"] == fold, "healthCode"])
+        assert set(rows["healthCode"]) == everyone - held_out
+        assert len(held_out) == 2
+    assert set(splits.control["subset"]) == {"train"}
+
+
 def test_sub_databases_nobody_asked_for_are_checked_and_count_for_the_control_only(folder):
+    before = read(folder).splits.control
     write(folder, [f"{fold},z,train" for fold in range(3)], "subdb9_train_10_90.csv")
     splits = read(folder).splits
     assert set(splits.train) == {3}
-    assert len(splits.control) == 12
+    assert len(splits.control) == len(before) + 3
     write(folder, ["0,z,train"], "subdb9_train_10_90.csv")
     with pytest.raises(DataError, match=r"subdb9_train_10_90\.csv \(train\): no rows of fold 1-2"):
         read(folder)

@@ -43,6 +43,22 @@ def test_every_entry_is_listed_with_its_rule(tmp_path):
     }
 
 
+def test_recordings_in_formats_that_are_not_read_count_and_other_files_do_not(tmp_path):
+    for name in ("a_1_x.mp4", "a_2_x.AAC", "a_3_x.m4a.part", "a_4_x.m4a-12.tmp", "a_5_x.tiff", "a_6_x.txt", "film.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "a_7_x.mp4").symlink_to(tmp_path / "a_1_x.mp4")
+    assert listed(tmp_path) == {
+        "a_1_x.mp4": ("quarantined", "Q_FORMAT"),
+        "a_2_x.AAC": ("quarantined", "Q_FORMAT"),
+        "a_3_x.m4a.part": ("quarantined", "Q_TRUNCATED"),
+        "a_4_x.m4a-12.tmp": ("quarantined", "Q_TRUNCATED"),
+        "a_5_x.tiff": ("quarantined", "Q_FORMAT"),
+        "a_6_x.txt": ("ignored", "not a recording"),
+        "a_7_x.mp4": ("quarantined", "Q_LINK"),
+        "film.mp4": ("ignored", "not a recording"),
+    }
+
+
 def test_names_that_are_not_utf8_or_hold_control_characters_are_refused(tmp_path):
     (tmp_path / os.fsdecode(b"a_1_\xff.wav")).touch()
     (tmp_path / "a_1_\n.wav").touch()
@@ -57,7 +73,8 @@ def test_names_that_are_not_utf8_or_hold_control_characters_are_refused(tmp_path
 
 
 def test_numbers_are_those_the_message_s_command_shows(tmp_path):
-    for name in ("b_1_x.wav", "a_1_x.wav", "sub/a_2_x.wav", "sub.wav", ".hidden", "A_1_x.wav", "é_1_x.wav", ".h/x.wav"):
+    names = ["b_1_x.wav", "a_1_x.wav", "sub/a_2_x.wav", "sub.wav", ".hidden", "A_1_x.wav", "é_1_x.wav", ".h/x.wav"]
+    for name in [*names, "__MACOSX/b_1_x.wav"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     command = HOW_TO_FIND.split("`")[1].replace("| sed -n 12p", "")

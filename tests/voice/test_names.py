@@ -51,6 +51,8 @@ def test_parse_name_takes_any_id_without_an_underscore(name):
     [
         f"{UUID}_{OTHER}_audio_audio_m4a (1).jpg",
         f"{UUID}_{OTHER}_audio copy.jpg",
+        f"Copy of {UUID}_{OTHER}_audio.jpg",
+        f"Kopie von {UUID}_{OTHER}_audio.jpg",
         f"{UUID}_{OTHER}_audio.jpg x",
         f"{UUID}_{OTHER}.jpg",
         f"{UUID}_{OTHER}_.jpg",

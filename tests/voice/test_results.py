@@ -252,6 +252,9 @@ def test_single_class_folds_are_null_with_a_reason_and_counted(workspace):
     assert rows[2]["reason"] == "one class in the test set"
     assert rows[1]["threshold_reason"] == "one class in the validation set"
     assert rows[0]["brier"] != rows[1]["brier"]
+    assert len(pd.read_csv("plots/voice/confusion.csv")) == 0  # four positives: shares of them would count them
+    for folder in ("voice", "ensemble"):
+        assert not {"sensitivity", "specificity"} & set(pd.read_csv(f"plots/{folder}/scores.csv")["score"])
     for score in ("auroc", "brier"):
         defined = [row[score] for row in rows.values() if row[score] is not None]
         assert level["folds"][score]["mean"] == pytest.approx(np.mean(defined), abs=1e-6)

@@ -1,6 +1,7 @@
 """Mono waves to 8-bit mel images and their files, and ready-made mel images back to pixels."""
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -159,5 +160,13 @@ def _check_header(image: Image.Image) -> None:
         raise InputFault("Q_TOO_SMALL", f"{image.width} x {image.height} pixels, fewer than {_MIN_SIDE} a side")
     if image.mode not in _MODES:
         raise InputFault("Q_MODE", f"colour mode {image.mode}; grey and RGB are read")
-    if image.getexif().get(_ORIENTATION, 1) != 1:
+    if _orientation(image) != 1:
         raise InputFault("Q_EXIF", "turned by an EXIF orientation; store the pixels upright")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none; Pillow lets a torn EXIF block's own errors through."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except (struct.error, OSError, SyntaxError, ValueError, TypeError, KeyError) as error:
+        raise InputFault("Q_CORRUPT", "an EXIF block that cannot be read; store the image without it") from error

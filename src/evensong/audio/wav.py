@@ -68,7 +68,7 @@ def read_header(file: BinaryIO, size: int) -> WavHeader:
             fmt = file.read(min(n_bytes, 64))
         elif name == b"data":
             declared = long_data_bytes if head[:4] == b"RF64" and long_data_bytes is not None else n_bytes
-            return _with_data(_read_format(fmt), declared, position + 8, size, riff_bytes)
+            return _with_data(file, _read_format(fmt), declared, position + 8, size, riff_bytes)
         position += 8 + n_bytes + n_bytes % 2
     raise InputFault("Q_CORRUPT", f"more than {_MAX_CHUNKS} chunks before the samples")
 
@@ -90,7 +90,9 @@ def _read_format(fmt: bytes) -> tuple[str, int, int, int]:
     return codec, sample_rate_hz, n_channels, frame_bytes
 
 
-def _with_data(form: tuple[str, int, int, int], declared: int, start: int, size: int, riff_bytes: int) -> WavHeader:
+def _with_data(
+    file: BinaryIO, form: tuple[str, int, int, int], declared: int, start: int, size: int, riff_bytes: int
+) -> WavHeader:
     codec, sample_rate_hz, n_channels, frame_bytes = form
     present = size - start
     streamed = declared == _STREAMED[1] or (declared == 0 and riff_bytes in _STREAMED)
@@ -98,11 +100,33 @@ def _with_data(form: tuple[str, int, int, int], declared: int, start: int, size:
         declared = present
     if declared > present:
         raise InputFault("Q_TRUNCATED", f"{declared} bytes of samples declared, {present} present")
+    _check_rest(file, start + declared, size, most_bytes=sample_rate_hz * frame_bytes)
     n_frames, rest = divmod(declared, max(frame_bytes, 1))
     # A RIFF size that disagrees with the file, around complete samples, is a careless writer and no damage.
     careless = riff_bytes != _STREAMED[1] and not start + declared <= riff_bytes + 8 <= size + 1
     warnings = ("W_HEADER",) if streamed or rest or careless else ()
     return WavHeader(codec, sample_rate_hz, n_channels, frame_bytes, start, n_frames, warnings)
+
+
+def _check_rest(file: BinaryIO, end: int, size: int, most_bytes: int) -> None:
+    """Refuse a file that goes on after its declared samples with more than a writer's remains: with more samples.
+
+    Why: a writer that died before it mended its header, or passed 4 GiB, where the 32-bit size starts again at 0.
+
+    Args:
+        end: of the declared samples, in bytes.
+        most_bytes: that may follow without being chunks.
+    """
+    position = end + end % 2
+    while size - position > max(most_bytes, 8):
+        file.seek(position)
+        name = file.read(4)
+        following = position + 8 + int.from_bytes(file.read(4), "little")
+        if following == position + 8 and not any(name):  # room that a recorder took and did not need
+            return
+        if not (name.isascii() and name.decode("ascii").isprintable() and following <= size):
+            raise InputFault("Q_TRUNCATED", f"{size - position} bytes follow the declared samples and are in no chunk")
+        position = following + following % 2
 
 
 def read_samples(file: BinaryIO, header: WavHeader) -> np.ndarray:

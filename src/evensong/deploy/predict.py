@@ -1,6 +1,7 @@
 """evensong predict: recordings -> scored windows, Raven selection tables, and a list of whatever was refused."""
 
 import functools
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from evensong.errors import DataError, InputFault, ParamsError
 from evensong.night.names import counted, name_fault, printable
 from evensong.run.isolation import map_isolated
 
+_LONGEST_NAME = 255  # bytes, on every common file system
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt
 
 
@@ -98,6 +100,8 @@ def _check_options(request: Request) -> None:
         raise ParamsError(f"--workers {request.workers}: one at least")
     if request.out is not None and request.out.is_dir():
         raise ParamsError(f"--out {request.out}: a folder; name a file in it")
+    if request.raven is not None and request.raven.exists() and not request.raven.is_dir():
+        raise ParamsError(f"--raven {request.raven}: a file; name a folder")
 
 
 def _table_paths(folder: Path, recordings: Sequence[Recording]) -> dict[Path, Path]:
@@ -109,6 +113,8 @@ def _table_paths(folder: Path, recordings: Sequence[Recording]) -> dict[Path, Pa
         other = taken.setdefault(str(table).casefold(), recording.path)
         if other != recording.path:
             raise ParamsError(f"--raven: {other} and {recording.path} would both be written to {table}; run them apart")
+        if len(os.fsencode(table.name)) > _LONGEST_NAME:
+            raise ParamsError(f"--raven: {table.name} is longer than a file name may be; shorten the recording's name")
         paths[recording.path] = table
     return paths
 

@@ -85,8 +85,9 @@ def score_recording(path: Path, network: FoldMean, listening: Listening) -> Scor
             begins += [start for start, _ in batch]
             ends += [start + wave.size for start, wave in batch]
             rows.append(_score_batch([wave for _, wave in batch], network, listening))
-    if not rows:
-        raise InputFault("Q_EMPTY_AUDIO", f"too short to hold a sample at {rate_hz} Hz")
+    n_frame = listening.settings.n_fft
+    if not rows or ends[-1] < n_frame:
+        raise InputFault("Q_TOO_SHORT", f"under one frame of the mels, {n_frame} samples at {rate_hz} Hz")
     return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
 
 

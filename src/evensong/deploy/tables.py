@@ -1,6 +1,7 @@
 """Tables that grow while recordings are scored, and are there under their name only when they are complete."""
 
 import csv
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,14 @@ import numpy as np
 
 from evensong.deploy.scoring import Scores
 from evensong.errors import InputFault
+from evensong.night.names import printable
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that takes its name, and the place of an older one, when the block ends well."""
-    part = path.with_name(f".{path.name}.part")
+    # a name of its own length, whatever the longest is that the file system takes
+    part = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as handle:
             yield handle
@@ -81,7 +84,7 @@ class QuarantineTable:
 
     def add(self, path: Path, fault: InputFault) -> None:
         """Add one recording."""
-        self._write(str(path), fault.reason, fault.detail)
+        self._write(printable(str(path)), fault.reason, fault.detail)
 
     def _write(self, *cells: str) -> None:
         if self._rows is not None:

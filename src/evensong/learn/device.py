@@ -21,8 +21,13 @@ _PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_C
 _CHUNK_ROWS = 512
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # options of glibc's mallopt
 
-# What torch and oneDNN say when the system gives them no more memory; a GPU has an error class of its own.
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "could not create a primitive", "could not create a memory")
+# What torch and oneDNN say when the system gives them no more memory. A GPU has an error class of its own for tensors;
+# its context and its libraries' handles, which the other folds leave no room for, have these texts.
+_NO_MEMORY = (
+    *("can't allocate memory", "not enough memory", "could not create a primitive", "could not create a memory"),
+    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
 
 
 def check_device(name: str) -> None:
@@ -69,6 +74,10 @@ def open_device(train: Train) -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which older releases of torch ask for
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    if train.device == "cuda":  # the other kernels of attention repeat only where a layer without repeats is an error
+        torch.backends.cuda.enable_flash_sdp(False)
+        torch.backends.cuda.enable_mem_efficient_sdp(False)
+        torch.backends.cuda.enable_cudnn_sdp(False)
     # use_deterministic_algorithms, less an import of the compiler
     torch.set_deterministic_debug_mode("warn" if train.device == "cuda" else "error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

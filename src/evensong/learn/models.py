@@ -34,11 +34,21 @@ def check_model_name(name: str) -> None:
     """
     timm = import_timm()
     if ":" not in name and "/" not in name and timm.is_model(name):
+        _check_tag(name)
         return
     known = timm.list_models()
     near = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=3, cutoff=0.6)
     hint = f"; did you mean {', '.join(near)}?" if near else "; `timm.list_models()` names them all"
     raise ParamsError(f"{_WHERE}: timm has no model {name!r}{hint}")
+
+
+def _check_tag(name: str) -> None:
+    timm = import_timm()
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError:
+        tagged = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+        raise ParamsError(f"{_WHERE}: {name!r} has an unknown tag; take {' or '.join(tagged)}, or none") from None
 
 
 def input_size(name: str, height: int, width: int) -> InputSize:
@@ -64,7 +74,7 @@ def build_model(name: str, n_classes: int, size: InputSize) -> nn.Module:
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ParamsError(
             f"{_WHERE}: {name} cannot be trained on 1 x {size.height} x {size.width} inputs "
-            f"({_first_line(error)}); take larger mels or another model"
+            f"({_first_line(error)}); take mels of another size, or another model"
         ) from error
     if logits.shape != (1, n_classes):
         raise ParamsError(f"{_WHERE}: {name} gives {tuple(logits.shape)} for one item, not {n_classes} logits")

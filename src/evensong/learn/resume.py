@@ -4,6 +4,7 @@ A file is safetensors with its facts as JSON, then a digest of both, and is put 
 here can reach a result: a state is either the one an uninterrupted run would have had, or it is not used.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -54,8 +55,9 @@ class JobState:
         """Forget this job, once its outputs are in place, and jobs that nobody continued for a month."""
         shutil.rmtree(self.folder, ignore_errors=True)
         for folder in sorted(self.root.glob("*/")):
-            if time.time() - folder.stat().st_mtime > _STALE_AFTER_S:
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another job has just forgotten itself
+                if time.time() - folder.stat().st_mtime > _STALE_AFTER_S:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 class FoldState:

@@ -88,5 +88,5 @@ def _text(estimate: Estimate, sign: str = "") -> str:
     if estimate.value is None:
         return f"undefined ({estimate.reason})"
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:{sign}.3f}"
+        return f"{estimate.value:{sign}.3f} (no interval: {estimate.reason})"
     return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"

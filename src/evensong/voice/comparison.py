@@ -11,7 +11,7 @@ from evensong.learn.curves import calibration_table, pr_table, roc_table
 from evensong.learn.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
 from evensong.learn.intervals import DIFFERENCE, INTERVAL
 from evensong.schemas import Evaluate
-from evensong.voice.disclosure import SMALLEST_COUNT, told_split
+from evensong.voice.disclosure import SMALLEST_COUNT, told_split, untold_scores
 from evensong.voice.fusion import (
     METHODS,
     Members,
@@ -35,7 +35,7 @@ RULES = {
     "primary": "the soft mean; with four fusions and two baselines, one of the others can differ by chance",
     "soft_mean": "mean probability over the members",
     "majority": "share of members that vote for class 1 at their own thresholds; class 1 from one half on",
-    "prior_corrected": "soft mean after moving each member's log-odds from its training share to the natural one",
+    "prior_corrected": "soft mean after moving log-odds from each share of training recordings to the natural",
     "validation_weighted": "weights in proportion to validation AUROC above 0.5",
     "best_single": (
         "the member with the highest AUROC over the validation patients of all folds; with made splits every tested "
@@ -181,13 +181,16 @@ def predictions_table(fusion: Fusion) -> pd.DataFrame:
 
 def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
     """The plot tables of the fusion, by file name without its suffix."""
-    tests = {method: level.test for method, level in fusion.levels.items()}
+    levels = fusion.levels
+    tests = {method: level.test for method, level in levels.items()}
     rankings = {method: (test.labels == 1, test.probabilities[:, 1]) for method, test in tests.items()}
     sources = {method: (test.labels, test.probabilities) for method, test in tests.items() if method != "majority"}
+    hidden = untold_scores(*counts_of(levels["soft_mean"].test))
     score_rows = [
         {"of": method, "score": name, **_numbers(estimate)}
         for method, scored in fusion.scored.items()
         for name, estimate in scored.estimates().items()
+        if name not in hidden
     ]
     difference_rows = [
         {"method": method, "baseline": baseline, "score": name, **_numbers(one), "verdict": verdict(one)}

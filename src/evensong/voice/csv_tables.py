@@ -115,7 +115,9 @@ def _split(path: Path, text: str) -> tuple[list[list[str]], list[int]]:
                 lines.append(start)
             start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}: line {start}: {error}; check the quotes") from None
+        separator = _separator_of(text.split("\n", 1)[0]) if start == 1 else None
+        advice = separator or f"line {start}: {error}; check the quotes"
+        raise DataError(f"{path}: {advice}") from None
     return rows, lines
 
 
@@ -123,23 +125,34 @@ def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None
     missing = [name for name in columns if name not in header]
     if missing:
         raise DataError(f"{path}: missing column(s) {', '.join(missing)}; {_describe(header, columns, missing)}")
-    if len(set(header)) != len(header):
-        first = {name: place for place, name in reversed(list(enumerate(header, 1))) if header.count(name) > 1}
+    named = [name for name in header if name]
+    if len(set(named)) != len(named):
+        first = {name: place for place, name in reversed(list(enumerate(header, 1))) if named.count(name) > 1}
         repeated = [_shown(place, name) for name, place in sorted(first.items())]
         raise DataError(f"{path}: column(s) repeated in the header: {', '.join(repeated)}")
 
 
 def _describe(header: list[str], columns: Sequence[str], missing: Sequence[str]) -> str:
     """What the first line looks like; its cells are shown only where it surely is a header and not a patient's row."""
-    for separator, name in ((";", "a semicolon"), ("\t", "a tab")):
-        if len(header) == 1 and separator in header[0]:
-            return f"the columns seem to be separated by {name}: save the file with commas"
+    separator = _separator_of(header[0]) if len(header) == 1 else None
+    if separator:
+        return separator
+    if header[0].startswith("sep="):
+        return "remove the first line, sep=, which is for Excel"
     near = [(name, _nearest(name, header)) for name in missing]
     advice = "; ".join(f"rename column {place} to {name}" for name, place in near if place)
     if advice or set(columns) & set(header):
         found = ", ".join(_shown(place, name) for place, name in enumerate(header, 1))
         return f"found {found}; {advice}" if advice else f"found {found}"
     return f"the first line holds {len(header)} field(s) and none of the column names: is the header missing?"
+
+
+def _separator_of(line: str) -> str | None:
+    """Advice where a header without commas holds another separator."""
+    for separator, name in ((";", "a semicolon"), ("\t", "a tab")):
+        if separator in line and "," not in line:
+            return f"the columns seem to be separated by {name}: save the file with commas"
+    return None
 
 
 def _shown(place: int, name: str) -> str:

@@ -34,6 +34,12 @@ def is_small(n_patients: int) -> bool:
     return 0 < n_patients < SMALLEST_COUNT
 
 
+def untold_scores(n_patients: int, n_positive: int) -> frozenset[str]:
+    """Scores that are shares of one class, where a class has so few patients that a share would count them."""
+    few = is_small(n_positive) or is_small(n_patients - n_positive)
+    return frozenset({"sensitivity", "specificity"}) if few else frozenset()
+
+
 def told_parts(counts: Mapping[str, int], n_patients: Mapping[str, int] | None = None) -> dict[str, int | str]:
     """The parts of a sum that the reader knows, without those of few patients.
 

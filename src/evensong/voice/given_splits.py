@@ -56,7 +56,8 @@ class _Membership:
 def read_given_splits(folder: Path, subdbs: Sequence[int], *, n_folds: int) -> GivenSplits | None:
     """Read and check the cohort's own split CSVs, in `folder` or in folders under it.
 
-    The control arm trains on every patient that some given list trains on in the fold.
+    The control arm trains on every listed patient whom the fold neither validates nor tests: a training list drawn to
+    a share of its own does not hold the natural one.
 
     Args:
         folder: holds ``subdb{k}_train_XX_YY.csv`` and ``common_val_test_all_subdbs.csv``; may be absent.
@@ -79,15 +80,20 @@ def read_given_splits(folder: Path, subdbs: Sequence[int], *, n_folds: int) -> G
     _check_folds([common, *train.values()], n_folds)
     for member in train.values():
         _check_disjoint(member, common)
-    control = {row for member in train.values() for row in member.rows()}
     splits = Splits(
         common=as_table(common.rows()),
         train={k: as_table(train[k].rows()) for k in subdbs},
-        control=as_table(list(control)),
+        control=as_table(_control_rows(common, [common, *train.values()])),
         file_names={k: train_paths[k].name for k in subdbs},
     )
     members = [common, *train.values()]
     return GivenSplits(splits, [each.located() for each in members], sum(each.n_collapsed for each in members))
+
+
+def _control_rows(common: "_Membership", members: Sequence["_Membership"]) -> list[tuple[int, str, str]]:
+    listed = {patient for member in members for _, patient in member.subset_of}
+    folds = {fold for fold, _ in common.subset_of}
+    return [(fold, one, "train") for fold in folds for one in listed if (fold, one) not in common.subset_of]
 
 
 def refuse_stray_lists(cohort: Path, folder: Path) -> None:

@@ -14,7 +14,18 @@ from evensong.voice.names import RecordingName, parse_name, suffix_of
 _OS_JUNK = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "icon\r", "$recycle.bin"})
 
 # How a user finds file 12 of a message that may not name it.
-HOW_TO_FIND = "`find . -not -path '*/.*' -not -type d | LC_ALL=C sort | sed -n 12p` in that folder shows file 12"
+HOW_TO_FIND = (
+    "`find . -not -path '*/.*' -not -ipath '*/__MACOSX/*' -not -ipath '*/$RECYCLE.BIN/*' -not -type d | "
+    "LC_ALL=C sort | sed -n 12p` in that folder shows file 12"
+)
+
+# What a recording or an image may have been saved as by others; named like one, such a file is one, and counts.
+_UNREAD_SOUNDS = (
+    ".3g2 .3ga .3gp .aac .ac3 .amr .au .avi .awb .caf .dss .m4b .m4p .m4r .m4v .mka .mkv .mov .mp2 .mp4 .mpeg .mpg "
+    ".qta .voc .webm .wma .wmv"
+)
+_UNREAD = frozenset(f"{_UNREAD_SOUNDS} .bmp .gif .heic .tif .tiff .webp".split())
+_UNFINISHED = frozenset({".crdownload", ".download", ".part", ".partial", ".tmp"})
 
 
 @dataclass(frozen=True)
@@ -94,15 +105,28 @@ def _entry(item: "os.DirEntry[str]", path: str, number: int, suffixes: frozenset
     rule = _rule(item.name)
     if rule is not None:
         return Entry(path, number, "ignored", rule)
-    if suffix_of(item.name) not in suffixes:
+    suffix = suffix_of(item.name)
+    if suffix not in suffixes and not _is_named_recording(item.name):
         return Entry(path, number, "ignored", "not a recording")
     if item.is_symlink():
         return Entry(path, number, "quarantined", "Q_LINK", "a symbolic link; put the file itself there")
     if not stat.S_ISREG(item.stat(follow_symlinks=False).st_mode):
         return Entry(path, number, "quarantined", "Q_NOT_REGULAR", "not a regular file")
+    if suffix in _UNFINISHED:
+        return Entry(path, number, "quarantined", "Q_TRUNCATED", "an unfinished download or copy")
+    if suffix not in suffixes:
+        return Entry(path, number, "quarantined", "Q_FORMAT", f"{suffix} files are not read; convert them")
     try:
         if printable(path) != path:
             raise InputFault("Q_NAME", "a folder's name holds a control character, or bytes that are not UTF-8")
         return Entry(path, number, "candidate", name=parse_name(item.name))
     except InputFault as fault:
         return Entry(path, number, "quarantined", fault.reason, fault.detail)
+
+
+def _is_named_recording(name: str) -> bool:
+    """Whether a file of a kind that is not read has a recording's name; other files are nobody's data."""
+    try:
+        return parse_name(name).suffix in _UNREAD | _UNFINISHED
+    except InputFault:
+        return False

@@ -13,6 +13,7 @@ from evensong.errors import DataError, InputFault
 # The first two parts hold no underscore; the third may, but no space or bracket: browsers and file managers
 # mark a second copy of a file with them ("name (1).jpg", "name copy.jpg").
 _NAME = re.compile(r"([^_]+)_([^_]+)_([^\s()\[\]]+)\.([^.\s]+)")
+_COPY = re.compile(r"(copy of|kopie von|copie de|copia de) ", re.IGNORECASE)  # as sharing services name a copy
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\]")
 _MOST_NAMED = 20
 
@@ -43,7 +44,7 @@ def parse_name(name: str) -> RecordingName:
     if _FORBIDDEN.search(name):
         raise InputFault("Q_NAME", "the name holds a control character, a backslash, or bytes that are not UTF-8")
     match = _NAME.fullmatch(name)
-    if match is None:
+    if match is None or _COPY.match(name):
         raise InputFault("Q_NAME", "the name is not {healthCode}_{record_id}_{column_id}.extension")
     health_code, record_id, column_id, suffix = match.groups()
     return RecordingName(health_code, record_id, column_id, f".{suffix.lower()}")

@@ -101,7 +101,8 @@ def _refuse_repeated_names(root: Path, candidates: Sequence[tuple[Entry, Recordi
         shown = "; ".join(repeated[:20]) + (f"; and {len(repeated) - 20} more" if len(repeated) > 20 else "")
         raise DataError(
             f"{root}: {len(repeated)} recording(s) are there more than once, under the same healthCode, record_id and "
-            f"column_id (a recording and its ready-made image, or two formats); keep one file of each. "
+            f"column_id (a recording and its ready-made image, or two formats); move the images or the sounds "
+            f"out of the folder, or keep one file of each. "
             f"Files {shown}; {HOW_TO_FIND}"
         )
     refuse_case_twins([Located(str(root), "file", patients)])

@@ -30,7 +30,7 @@ from evensong.learn.probability_scores import N_CALIBRATION_BINS
 from evensong.learn.predictions import Predictions, TrainingRun
 from evensong.params import Section
 from evensong.schemas import Evaluate
-from evensong.voice.disclosure import SMALLEST_COUNT, told
+from evensong.voice.disclosure import SMALLEST_COUNT, told, untold_scores
 from evensong.voice.patients import HALF, Level, counts_of, levels_of, units_of
 
 _MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
@@ -218,9 +218,12 @@ def _training_curves(subdb: int, run: TrainingRun) -> pd.DataFrame:
 
 def _score_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
     rows = []
+    hidden = untold_scores(*counts_of(found.levels["patient"].test))
     for name, scored in found.pooled.items():
         n, _ = counts_of(found.levels[name].test)
         for metric, estimate in scored.estimates().items():
+            if metric in hidden:
+                continue
             numbers = {part: rounded(getattr(estimate, part)) for part in ("value", "low", "high")}
             rows.append(
                 {"of": f"subdb{subdb} by {name}", "subdb": subdb, "level": name, "score": metric, **numbers, "n": n}
@@ -229,8 +232,10 @@ def _score_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
 
 
 def _confusion_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
-    """Share of each true class that was given each class, by patient."""
+    """Share of each true class that was given each class, by patient; no rows where that would count a few patients."""
     units = _units(found, "patient")
+    if untold_scores(len(units.labels), int(units.labels.sum())):
+        return pd.DataFrame(columns=["subdb", "actual", "predicted", "share"])
     table = scores.confusion(units.labels, units.predicted, 2)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     return pd.DataFrame(
