@@ -18,6 +18,7 @@ from evensong.schemas import AudioLimits
 
 __all__ = [
     "AUDIO_SUFFIXES",
+    "UNREAD_SUFFIXES",
     "ClipStats",
     "Decoded",
     "deadline_s",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 AUDIO_SUFFIXES = frozenset(containers.SUFFIXES)
+UNREAD_SUFFIXES = containers.UNREAD_SUFFIXES
 
 _RATES_HZ = (1_000, 384_000)
 _MAX_CHANNELS = 8

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evensong.audio.files import AUDIO_SUFFIXES
+from evensong.audio.files import AUDIO_SUFFIXES, UNREAD_SUFFIXES
 from evensong.errors import DataError
 from evensong.night.names import name_fault, nfc, printable
 
 GROUPS_FILE = "groups.csv"
 _OS_JUNK = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "icon\r", "$recycle.bin"})
-# Sound by name, but nothing here reads it: such a file is refused aloud instead of passed over.
-_UNREAD_SUFFIXES = frozenset(
-    [".3gp", ".aac", ".amr", ".ape", ".au", ".caf", ".m4b", ".mka", ".mkv", ".mp4", ".w64", ".webm", ".wma", ".wv"]
-)
 _LAYOUT = "put one folder of recordings a class into it, such as {root}/asio_flammeus/*.wav"
 
 
@@ -128,7 +124,7 @@ def _class_entries(folder: Path, prefix: str, class_name: str, *, recursive: boo
 def _file_entry(item: "os.DirEntry[str]", path: str, class_name: str) -> Entry:
     """Rules in the order: not audio by name, unusable name, link, not a regular file, not a format that is read."""
     suffix = Path(item.name).suffix.lower()
-    is_audio = suffix in AUDIO_SUFFIXES | _UNREAD_SUFFIXES
+    is_audio = suffix in AUDIO_SUFFIXES | UNREAD_SUFFIXES
     if item.is_symlink() and (is_audio or item.is_dir(follow_symlinks=True)):
         return Entry(path, class_name, "quarantined", "Q_LINK", "links are not followed; put the file itself", True)
     if not is_audio:

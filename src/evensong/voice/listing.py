@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from evensong.audio.files import UNREAD_SUFFIXES
 from evensong.errors import DataError, InputFault
 from evensong.voice.names import RecordingName, parse_name, suffix_of
 
@@ -20,11 +21,7 @@ HOW_TO_FIND = (
 )
 
 # What a recording or an image may have been saved as by others; named like one, such a file is one, and counts.
-_UNREAD_SOUNDS = (
-    ".3g2 .3ga .3gp .aac .ac3 .amr .au .avi .awb .caf .dss .m4b .m4p .m4r .m4v .mka .mkv .mov .mp2 .mp4 .mpeg .mpg "
-    ".qta .voc .webm .wma .wmv"
-)
-_UNREAD = frozenset(f"{_UNREAD_SOUNDS} .bmp .gif .heic .tif .tiff .webp".split())
+_UNREAD = UNREAD_SUFFIXES | {".bmp", ".gif", ".heic", ".tif", ".tiff", ".webp"}
 _UNFINISHED = frozenset({".crdownload", ".download", ".part", ".partial", ".tmp"})
 
 
