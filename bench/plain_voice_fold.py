@@ -106,6 +106,9 @@ def train(settings: Settings) -> pd.DataFrame:
     recipe, batch_size = settings["train"], settings["batch_size"]
     torch.manual_seed(recipe["seed"] + settings["fold"])
     model = timm.create_model(settings["model"], pretrained=False, in_chans=1, num_classes=2)
+    head = model.get_classifier()  # starts at 0, as ours does: the arms differ in how they compute alone
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
     loaders = {
         subset: DataLoader(
             MelImages(part, settings, augments=subset == "train"),

@@ -23,7 +23,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     waves = [read_wav(path)[0] for path in pool.values()]
     np.save(folder / "mels.npy", np.stack([log_mel(wave, RATE_HZ, MELS) for wave in waves]))
     made_with = MELS.model_dump() | {"sample_rate_hz": RATE_HZ, "n_frames": frames_of(MELS, RATE_HZ)}
-    train = train_settings(epochs=3, spec_augment=NO_AUGMENT, mixup_alpha=0, test_shifts=2)
+    train = train_settings(epochs=4, learning_rate=0.03, spec_augment=NO_AUGMENT, mixup_alpha=0, test_shifts=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("EVENSONG_STATE_DIR", raising=False)

@@ -95,7 +95,7 @@ def test_best_epoch_is_the_first_of_the_best_validation_scores(tmp_path: Path) -
 
 def test_predictions_are_those_of_the_selected_epoch(tmp_path: Path) -> None:
     selected = []
-    for seed in (2, 8):
+    for seed in (2, 13):
         fold = _fold(epochs=6, learning_rate=0.01, seed=seed)
         fitted = _fit(tmp_path, fold)
         own = fitted.val_probs[np.arange(len(fold.val_set)), fold.val_set.labels][fold.val_set.originals]
@@ -158,7 +158,7 @@ def test_bfloat16_and_two_threads_train(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_loss_that_is_not_finite_stops_with_epoch_step_and_rows(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=r"fold 0: the loss is (nan|inf) at epoch \d, step \d of 2 \(array rows \["):
-        _fit(tmp_path, _fold(learning_rate=1e30, batch_size=4, epochs=4))
+        _fit(tmp_path, _fold(learning_rate=3e38, warmup_epochs=0, batch_size=4, epochs=4))
 
 
 def test_single_training_item_is_refused(tmp_path: Path) -> None:

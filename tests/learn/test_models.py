@@ -51,6 +51,16 @@ def test_names_that_timm_would_fetch_are_refused(name: str) -> None:
         check_model_name(name)
 
 
+@pytest.mark.parametrize("name", ["inception_v3", "test_vit", "dla34", "levit_128", "efficientformer_l1"])
+def test_a_fresh_network_predicts_nothing(name: str) -> None:
+    torch.manual_seed(1)
+    size = InputSize(224, 224) if name.startswith("efficientformer") else InputSize(96, 96)
+    model = build_model(name, 3, size)
+    with torch.inference_mode():
+        logits = model.eval()(torch.randn(2, 1, *size))
+    torch.testing.assert_close(logits, torch.zeros(2, 3))
+
+
 def test_same_seed_gives_same_fresh_weights() -> None:
     def weights() -> list[torch.Tensor]:
         torch.manual_seed(3)

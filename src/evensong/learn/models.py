@@ -79,7 +79,22 @@ def build_model(name: str, n_classes: int, size: InputSize) -> nn.Module:
     if logits.shape != (1, n_classes):
         raise ParamsError(f"{_WHERE}: {name} gives {tuple(logits.shape)} for one item, not {n_classes} logits")
     _spare_copies(model)
+    _start_even(model, n_classes)
     return model
+
+
+def _start_even(model: nn.Module, n_classes: int) -> None:
+    """Zero the last layer, so that training starts from equal probabilities (Fixup: Zhang et al., ICLR 2019).
+
+    Some networks' own heads are confidently wrong at first, and a few epochs on a small set pass in unlearning that.
+    """
+    heads = model.get_classifier()  # type: ignore[operator]
+    for head in heads if isinstance(heads, tuple) else (heads,):
+        for layer in head.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d) and len(layer.weight) == n_classes:
+                nn.init.zeros_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
 
 def _spare_copies(model: nn.Module) -> None:
