@@ -24,25 +24,8 @@ SUFFIXES: dict[str, Container] = {
 }
 # Sound by name, but nothing here reads it: such a file is refused aloud instead of passed over.
 UNREAD_SUFFIXES = frozenset(
-    {
-        *(
-            ".3g2",
-            ".3gp",
-            ".aac",
-            ".ac3",
-            ".amr",
-            ".ape",
-            ".au",
-            ".avi",
-            ".caf",
-            ".dss",
-            ".m4b",
-            ".m4v",
-            ".mka",
-            ".mkv",
-        ),
-        *(".mov", ".mp2", ".mp4", ".mpg", ".qta", ".voc", ".w64", ".webm", ".wma", ".wmv", ".wv"),
-    }
+    {".3g2", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".au", ".avi", ".caf", ".dss", ".m4b", ".m4v", ".mka", ".mkv"}
+    | {".mov", ".mp2", ".mp4", ".mpg", ".qta", ".voc", ".w64", ".webm", ".wma", ".wmv", ".wv"}
 )
 _AIFF_CODECS = frozenset({b"NONE", b"sowt", b"twos", b"in24", b"in32", b"fl32", b"FL32", b"fl64", b"FL64", b"raw "})
 _MAX_CHUNKS = 4_096

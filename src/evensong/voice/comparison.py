@@ -35,7 +35,9 @@ RULES = {
     "primary": "the soft mean; with four fusions and two baselines, one of the others can differ by chance",
     "soft_mean": "mean probability over the members",
     "majority": "share of members that vote for class 1 at their own thresholds; class 1 from one half on",
-    "prior_corrected": "soft mean after moving log-odds from each share of training recordings to the natural",
+    "prior_corrected": (
+        "soft mean after moving each member's log-odds from its share of training recordings to the natural one"
+    ),
     "validation_weighted": "weights in proportion to validation AUROC above 0.5",
     "best_single": (
         "the member with the highest AUROC over the validation patients of all folds; with made splits every tested "
@@ -181,11 +183,10 @@ def predictions_table(fusion: Fusion) -> pd.DataFrame:
 
 def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
     """The plot tables of the fusion, by file name without its suffix."""
-    levels = fusion.levels
-    tests = {method: level.test for method, level in levels.items()}
+    tests = {method: level.test for method, level in fusion.levels.items()}
     rankings = {method: (test.labels == 1, test.probabilities[:, 1]) for method, test in tests.items()}
     sources = {method: (test.labels, test.probabilities) for method, test in tests.items() if method != "majority"}
-    hidden = untold_scores(*counts_of(levels["soft_mean"].test))
+    hidden = untold_scores(*counts_of(tests["soft_mean"]))
     score_rows = [
         {"of": method, "score": name, **_numbers(estimate)}
         for method, scored in fusion.scored.items()
