@@ -27,13 +27,13 @@ import numpy as np
 import pandas as pd
 
 from evensong.audio.augment import limit_peak
-from evensong.audio.files import AUDIO_SUFFIXES, decode, downmix, resample, write_wav
-from evensong.deploy.events import Event
-from evensong.deploy.predict import Request, predict
-from evensong.deploy.raven import read_selections, table_name
+from evensong.audio.decode import AUDIO_SUFFIXES, decode, downmix, resample, write_wav
 from evensong.errors import DataError
+from evensong.intake.names import slug
 from evensong.learn.saved import read_model
-from evensong.night.names import slug
+from evensong.listen.events import Event
+from evensong.listen.predict import Request, predict
+from evensong.listen.raven import read_selections, table_name
 
 RATE_HZ = 44_100
 PAUSE_S = (2.0, 8.0)

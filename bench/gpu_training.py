@@ -34,8 +34,8 @@ from evensong.errors import ParamsError
 from evensong.learn.cv import Training, run_folds
 from evensong.learn.device import check_device
 from evensong.learn.fit import Fold, Trainer
+from evensong.learn.fold_table import SUBSETS, items_of, subset_of
 from evensong.learn.store import ArrayStore
-from evensong.learn.tables import SUBSETS, items_of, subset_of
 from evensong.params import load_section
 from evensong.schemas import TrackTrain, Train
 

@@ -19,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import numpy as np
 
-from evensong.learn.estimates import (
+from evensong.run.parallel import map_tasks
+from evensong.schemas import Evaluate
+from evensong.score.estimates import (
     NO_INTERVAL,
     Estimate,
     Scored,
@@ -30,10 +32,8 @@ from evensong.learn.estimates import (
     multiclass_scores,
     score,
 )
-from evensong.learn.probability_scores import auroc
-from evensong.learn.scores import Bools, Floats, Ints
-from evensong.run.parallel import map_tasks
-from evensong.schemas import Evaluate
+from evensong.score.probability_scores import auroc
+from evensong.score.scores import Bools, Floats, Ints
 
 SHARE = 0.25  # of positive patients
 N_MEMBERS = 9

@@ -43,8 +43,8 @@ from night_copy import (
 from plain_mels import log_mel
 
 from evensong.audio.wav import read_wav
+from evensong.intake.tables import read_clips, read_pool
 from evensong.night.plan import plan_pool
-from evensong.night.tables import read_clips, read_pool
 from evensong.params import load_section
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightAugment

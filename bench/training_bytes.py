@@ -30,7 +30,7 @@ from evensong.learn.device import pin_instruction_set
 from evensong.learn.fit import Fold, fit_fold
 from evensong.learn.resume import FoldState
 from evensong.learn.store import ArrayStore
-from evensong.learn.tables import Subset
+from evensong.learn.fold_table import Subset
 from evensong.params import load_section
 from evensong.schemas import TrackTrain, Train
 import numpy as np

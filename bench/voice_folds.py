@@ -33,10 +33,10 @@ from night_copy import set_params
 from PIL import Image
 from ruamel.yaml import YAML
 
-from evensong.learn.estimates import Scored, binary_scores, make_bootstrap, score
-from evensong.learn.predictions import Predictions, read_predictions
 from evensong.params import read_params
 from evensong.schemas import Evaluate
+from evensong.score.estimates import Scored, binary_scores, make_bootstrap, score
+from evensong.score.predictions import Predictions, read_predictions
 from evensong.voice.fusion import check_same_rows
 from evensong.voice.patients import level_of, units_of
 

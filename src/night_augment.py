@@ -6,7 +6,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.night.plan import plan_pool
 from evensong.night.pool import build_pool, describe_pool
-from evensong.night.tables import read_clips
+from evensong.intake.tables import read_clips
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing

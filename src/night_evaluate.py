@@ -5,9 +5,9 @@ from pathlib import Path
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong import schemas
-from evensong.learn.curves import training_table
-from evensong.learn.predictions import read_run
-from evensong.night import evaluation
+from evensong.score.curves import training_table
+from evensong.score.predictions import read_run
+from evensong.night import evaluate
 from evensong.params import load_section
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
@@ -20,19 +20,19 @@ PLOTS = Path("plots/night")
 def main() -> None:
     settings = load_section("night.evaluate", schemas.Evaluate)
     run = read_run(RUN)
-    found = evaluation.evaluate_views(run.predictions.subset("test"), settings)
-    roc, pr, calibration = evaluation.curve_tables(run)
+    found = evaluate.evaluate_views(run.predictions.subset("test"), settings)
+    roc, pr, calibration = evaluate.curve_tables(run)
     tables = {
         "training": training_table(run.history),
-        "scores": evaluation.scores_table(run, found),
-        "predictions": evaluation.confusion_pairs(run),
-        "per_class": evaluation.class_table(run),
+        "scores": evaluate.scores_table(run, found),
+        "predictions": evaluate.confusion_pairs(run),
+        "per_class": evaluate.class_table(run),
         "roc": roc,
         "pr": pr,
         "calibration": calibration,
     }
     with publishing("night_evaluate", [METRICS, PLOTS]) as staged:
-        write_json(staged[METRICS], evaluation.metrics_tree(run, found))
+        write_json(staged[METRICS], evaluate.metrics_tree(run, found))
         staged[PLOTS].mkdir()
         for name, table in tables.items():
             write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")

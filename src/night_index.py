@@ -10,9 +10,9 @@ from evensong.night.balance import count_classes, describe_balance, nearness
 from evensong.night.folds import assign_parts, fold_table
 from evensong.night.index import build_index, index_tables, logical_sha256
 from evensong.night.leakage import audit_leakage, refuse_leakage
-from evensong.night.names import counted
+from evensong.intake.names import counted
 from evensong.night.shortcuts import audit_shortcuts
-from evensong.night.tables import read_clips, read_pool
+from evensong.intake.tables import read_clips, read_pool
 from evensong.params import load_section
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json

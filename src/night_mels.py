@@ -5,7 +5,7 @@ from pathlib import Path
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.night.mels import unused_sound, write_mels
-from evensong.night.tables import read_pool
+from evensong.intake.tables import read_pool
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
-from evensong.night.names import counted
+from evensong.intake.names import counted
 from evensong.night.scan import STATS_FORMAT, scan_folder
 from evensong.params import load_section
 from evensong.run.parallel import n_workers

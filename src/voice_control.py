@@ -7,7 +7,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.errors import ParamsError
 from evensong.learn.cv import Training, run_folds
-from evensong.learn.seeds import derive_seed
+from evensong.keys import derive_seed
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing

@@ -6,7 +6,7 @@ from pathlib import Path
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong import schemas
-from evensong.learn.predictions import read_run
+from evensong.score.predictions import read_run
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json

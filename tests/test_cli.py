@@ -36,7 +36,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, target: str, answer: object = None) -
 
 
 def test_predict_options(run, monkeypatch) -> None:
-    seen = calls(monkeypatch, "evensong.deploy.predict.predict")
+    seen = calls(monkeypatch, "evensong.listen.predict.predict")
     options = "--model m --out o.csv --raven r --hop-seconds 1.5 --min-score 0.7 --workers 3"
     run(words(f"predict a.wav nights {options}"))
     ((request,),) = seen
@@ -46,7 +46,7 @@ def test_predict_options(run, monkeypatch) -> None:
 
 
 def test_predict_defaults(run, monkeypatch) -> None:
-    seen = calls(monkeypatch, "evensong.deploy.predict.predict")
+    seen = calls(monkeypatch, "evensong.listen.predict.predict")
     run(["predict", "a.wav"])
     ((request,),) = seen
     assert request.model == Path("artifacts/night/train")
@@ -55,8 +55,8 @@ def test_predict_defaults(run, monkeypatch) -> None:
 
 
 def test_export_options(run, monkeypatch, capsys) -> None:
-    onnx = calls(monkeypatch, "evensong.deploy.onnx_export.export_onnx", 2e-7)
-    mels = calls(monkeypatch, "evensong.deploy.mel_tree.export_mels", 12)
+    onnx = calls(monkeypatch, "evensong.listen.onnx_export.export_onnx", 2e-7)
+    mels = calls(monkeypatch, "evensong.listen.mel_tree.export_mels", 12)
     run(words("export onnx --model m --out night.onnx"))
     run(words("export mels --out tree --fold 2"))
     assert onnx == [(Path("m"), Path("night.onnx"))]
@@ -68,8 +68,8 @@ def test_export_options(run, monkeypatch, capsys) -> None:
 
 
 def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) -> None:
-    doctor = calls(monkeypatch, "evensong.deploy.doctor.doctor")
-    verify = calls(monkeypatch, "evensong.deploy.verify.verify", "all well")
+    doctor = calls(monkeypatch, "evensong.doctor.doctor")
+    verify = calls(monkeypatch, "evensong.verify.verify", "all well")
     run(["doctor"])
     run(["verify"])
     assert doctor == verify == [(Path(),)]

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
-from evensong.deploy.machine import n_cores
+from evensong.machine import n_cores
 
 NIGHT_MODEL = Path("artifacts/night/train")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
@@ -88,7 +88,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from evensong.deploy.predict import Request, predict
+    from evensong.listen.predict import Request, predict
 
     predict(
         Request(
@@ -104,27 +104,27 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _export_onnx(options: argparse.Namespace) -> None:
-    from evensong.deploy.onnx_export import export_onnx
+    from evensong.listen.onnx_export import export_onnx
 
     difference = export_onnx(options.model, options.out)
     print(f"{options.out}, at most {difference:.2g} from torch; {options.out.with_suffix('.json')} says what goes in")
 
 
 def _export_mels(options: argparse.Namespace) -> None:
-    from evensong.deploy.mel_tree import export_mels
+    from evensong.listen.mel_tree import export_mels
 
     n_files = export_mels(INDEX, MELS, options.out, options.fold)
     print(f"{n_files} mels in {options.out}")
 
 
 def _doctor(_options: argparse.Namespace) -> None:
-    from evensong.deploy.doctor import doctor
+    from evensong.doctor import doctor
 
     doctor(Path())
 
 
 def _verify(_options: argparse.Namespace) -> None:
-    from evensong.deploy.verify import verify
+    from evensong.verify import verify
 
     print(verify(Path()))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evensong.audio.files import decode, downmix, inspect, pcm_digest
+from evensong.audio.decode import decode, downmix, inspect, pcm_digest
 from evensong.schemas import AudioLimits
 
 RATE_HZ = 44_100

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evensong.audio import stream
-from evensong.audio.files import decode, downmix, resample
+from evensong.audio.decode import decode, downmix, resample
 from evensong.audio.stream import open_mono, open_stream
 from evensong.errors import InputFault
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evensong.audio.files import decode, read_wav, write_wav
+from evensong.audio.decode import decode, read_wav, write_wav
 from evensong.errors import DataError, IntegrityError
 
 pcm = arrays(np.int16, st.integers(0, 300))

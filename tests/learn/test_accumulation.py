@@ -8,8 +8,8 @@ import torch
 from tests.learn.synthetic import NO_AUGMENT, fold_table, labels_of, track_settings, train_settings, write_arrays
 
 from evensong.learn.fit import Fold, Trainer
+from evensong.learn.fold_table import SUBSETS, items_of, subset_of
 from evensong.learn.store import ArrayStore
-from evensong.learn.tables import SUBSETS, items_of, subset_of
 
 
 def trained_epoch(folder: Path, *, batch_size: int, model: str, **settings: Any) -> Trainer:

@@ -9,9 +9,9 @@ from tests.learn.synthetic import track_settings, train_settings, training
 
 from evensong.errors import IntegrityError
 from evensong.learn.cv import run_folds
-from evensong.learn.predictions import read_run
 from evensong.learn.saved import read_model
 from evensong.learn.store import ArrayStore
+from evensong.score.predictions import read_run
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tests.learn.synthetic import NO_AUGMENT, fold_table, labels_of, track_settings, train_settings, write_arrays
 
 from evensong.errors import DataError, ParamsError, ResourceError
+from evensong.keys import keyed_generator
 from evensong.learn.device import batch_reader
 from evensong.learn.fit import Fitted, Fold, Trainer, fit_fold, learning_rate_at, shuffled_batches
+from evensong.learn.fold_table import Subset, items_of, subset_of
 from evensong.learn.resume import FoldState
-from evensong.learn.seeds import keyed_generator
 from evensong.learn.store import ArrayStore
-from evensong.learn.tables import Subset, items_of, subset_of
 
 OVERFIT: dict[str, Any] = {
     "epochs": 40, "learning_rate": 0.005, "weight_decay": 0.0, "label_smoothing": 0.0, "mixup_alpha": 0.0,

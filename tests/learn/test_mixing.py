@@ -3,8 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evensong.keys import keyed_generator
 from evensong.learn.mixing import mask_bands, mixup, shift_time, spec_augment, time_shifts
-from evensong.learn.seeds import keyed_generator
 from evensong.schemas import SpecAugment
 
 

@@ -12,9 +12,9 @@ from tests.learn.synthetic import fold_table, labels_of, track_settings, train_s
 from evensong.errors import ResourceError
 from evensong.learn.cv import run_folds
 from evensong.learn.fit import Fold, Trainer, fit_fold
+from evensong.learn.fold_table import SUBSETS, items_of, subset_of
 from evensong.learn.resume import FoldState
 from evensong.learn.store import ArrayStore
-from evensong.learn.tables import SUBSETS, items_of, subset_of
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.audio.conftest import RATE_HZ, m4a_bytes, sndfile_bytes
 from tests.night.test_scan import scan
 
-from evensong.night.listing import Entry, list_entries
+from evensong.intake.listing import Entry, list_entries
 
 REASONS = {
     *("Q_EMPTY", "Q_FORMAT", "Q_CODEC", "Q_TRUNCATED", "Q_CORRUPT", "Q_TOO_LONG", "Q_TOO_SHORT", "Q_SAMPLE_RATE"),

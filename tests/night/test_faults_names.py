@@ -13,9 +13,9 @@ import night_augment
 import night_index
 import night_mels
 import night_scan
+from evensong.intake.tables import read_pool
 from evensong.night.index import read_array_names, read_fold_table
 from evensong.night.plan import plan_pool
-from evensong.night.tables import read_pool
 from evensong.params import load_section
 from evensong.schemas import NightAugment
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evensong.audio.files import read_wav
+from evensong.audio.decode import read_wav
 from evensong.audio.mel import log_mel
 from evensong.errors import DataError, IntegrityError, ResourceError
 from evensong.night.mels import unused_sound, write_mels

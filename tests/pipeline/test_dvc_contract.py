@@ -6,57 +6,13 @@ from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+from tools.sync_deps import LIGHT_STAGES, import_closure
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 DVC_YAML: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 STAGES: dict[str, dict[str, Any]] = DVC_YAML["stages"]
-
-# Code that cannot change a result: errors, readers and schemas of params (they hold no values), the process frame, and
-# the training log, whose figures are taken from the predictions. check_params is about the schemas, so it lists them.
-EXEMPT = {"evensong.errors", "evensong.params", "evensong.schemas", "evensong.learn.runlog"}
-LIGHT_STAGES = {"check_params"}
-
-
-def is_exempt(module: str) -> bool:
-    return module in EXEMPT or module.startswith("evensong.run")
-
-
-def imported_modules(path: Path) -> set[str]:
-    """Every evensong module that a file imports, anywhere in it, less what is for type checkers only."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    names = set()
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] == "evensong" and module_path(name).is_file()}
-
-
-def module_path(module: str) -> Path:
-    return (SRC / Path(*module.split("."))).with_suffix(".py")
-
-
-def import_closure(script: Path) -> set[str]:
-    """The files a script's result can depend on, relative to the repository."""
-    seen: set[str] = set()
-    waiting = imported_modules(script)
-    while waiting:
-        module = waiting.pop()
-        if module not in seen and not is_exempt(module):
-            seen.add(module)
-            waiting |= imported_modules(module_path(module))
-    return {script.relative_to(ROOT).as_posix()} | {module_path(module).relative_to(ROOT).as_posix() for module in seen}
 
 
 def loaded_sections(script: Path) -> set[str]:

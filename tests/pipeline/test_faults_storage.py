@@ -22,8 +22,8 @@ import torch
 from ruamel.yaml import YAML
 from tests.privileges import without_root
 
+from evensong import verify as verify_module
 from evensong.audio.wav import write_wav
-from evensong.deploy import verify as verify_module
 from evensong.errors import IntegrityError, ResourceError
 from evensong.learn.saved import read_model, write_model
 from evensong.learn.store import ArrayStore

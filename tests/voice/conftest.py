@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from evensong.audio.files import write_wav
+from evensong.audio.decode import write_wav
 from evensong.schemas import VoiceMels, VoiceScan
 
 RATE_HZ = 8_000

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from evensong.errors import DataError
-from evensong.learn.predictions import KEY_COLUMNS, Predictions, TrainingRun
+from evensong.score.predictions import KEY_COLUMNS, Predictions, TrainingRun
 from evensong.voice import fusion
 from evensong.voice.patients import decide, level_of
 

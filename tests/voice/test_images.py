@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from evensong.audio.files import read_wav, write_wav
+from evensong.audio.decode import read_wav, write_wav
 from evensong.audio.mel_images import encode_image, mel_image
 from evensong.errors import DataError, IntegrityError
 from evensong.voice.image_counts import describe

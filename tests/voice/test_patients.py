@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evensong.learn.estimates import binary_scores, make_bootstrap, points_of, rounded, score
-from evensong.learn.predictions import Predictions, TrainingRun
 from evensong.schemas import Evaluate
+from evensong.score.estimates import binary_scores, make_bootstrap, points_of, rounded, score
+from evensong.score.predictions import Predictions, TrainingRun
 from evensong.voice.patients import levels_of, units_of
 
 SETTINGS = Evaluate(seed=1, n_bootstrap=100, confidence=0.95)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tests.voice.conftest import SOUND_KINDS
 
-from evensong.audio.files import write_wav
+from evensong.audio.decode import write_wav
 from evensong.errors import DataError
 from evensong.voice import content
 from evensong.voice.recordings import scan_recordings

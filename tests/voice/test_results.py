@@ -16,10 +16,10 @@ from sklearn.metrics import roc_auc_score
 import voice_ensemble
 import voice_evaluate
 from evensong.errors import DataError
-from evensong.learn.estimates import Estimate
-from evensong.learn.predictions import read_run
 from evensong.params import load_section
 from evensong.schemas import Evaluate, TrackTrain
+from evensong.score.estimates import Estimate
+from evensong.score.predictions import read_run
 from evensong.voice import comparison, fusion, summaries
 
 ROOT = Path(__file__).parents[2]

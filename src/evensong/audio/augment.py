@@ -1,7 +1,6 @@
 """Augmentations, drawn from a key first and applied later: the same copy, whoever makes it and when."""
 
 import functools
-import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from evensong.keys import derive_seed, keyed_hash
 from evensong.schemas import NEUTRAL, NightAugment, Transform
 
 TRANSFORMS: tuple[str, ...] = get_args(Transform)
@@ -38,7 +38,7 @@ def draw(key: str, transform: str, settings: NightAugment) -> dict[str, float | 
     }[transform]
     drawn: dict[str, float | int | str] = {}
     for name in names:
-        bits = int.from_bytes(hashlib.blake2b(f"{key}\n{transform}\n{name}".encode(), digest_size=8).digest(), "big")
+        bits = keyed_hash(key, transform, name)
         if name == "noise_seed":
             drawn[name] = bits >> 32
         elif name == "snr_db":
@@ -161,7 +161,7 @@ def _transform_class(name: str) -> Any:
 @contextmanager
 def _seeded(key: str) -> Iterator[None]:
     """Fixed global random states inside, the caller's states again outside: audiomentations draws from both."""
-    seed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "big")
+    seed = derive_seed(key)
     state, legacy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 # the state that must be kept
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002

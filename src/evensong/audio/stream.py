@@ -1,4 +1,4 @@
-"""Recordings of any length as a run of short blocks, with every check that `files.decode` makes on a whole clip."""
+"""Recordings of any length as a run of short blocks, with every check that `decode.decode` makes on a whole clip."""
 
 import hashlib
 import mmap
@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from evensong.audio import containers, files, wav
+from evensong.audio import containers, decode, wav
 from evensong.audio.regular import open_regular
 from evensong.errors import InputFault
 
@@ -39,7 +39,7 @@ def open_stream(path: Path) -> Iterator[Stream]:
     """Open a recording of any container and length; memory does not grow with its length.
 
     Raises:
-        InputFault: as `files.decode`, here or while the blocks are read, but never Q_TOO_LONG.
+        InputFault: as `decode.decode`, here or while the blocks are read, but never Q_TOO_LONG.
     """
     with open_regular(path) as (file, size):
         container = containers.sniff(file)
@@ -50,7 +50,7 @@ def open_stream(path: Path) -> Iterator[Stream]:
         else:
             opened = _open_sndfile(file, size, container)
         with opened as stream:
-            files._check_shape(0, stream.n_channels, stream.sample_rate_hz, max_seconds=1)
+            decode._check_shape(0, stream.n_channels, stream.sample_rate_hz, max_seconds=1)
             yield replace(stream, blocks=_checked(stream.blocks))
 
 
@@ -71,7 +71,7 @@ def open_mono(path: Path, sample_rate_hz: int) -> Iterator[Iterator[np.ndarray]]
 
 
 def _channels_cancel(path: Path) -> bool:
-    """Whether `files.downmix` would keep the first channel alone; costs one more reading where there are several."""
+    """Whether `decode.downmix` would keep the first channel alone; costs one more reading where there are several."""
     energy_mixed = energy = 0.0
     with open_stream(path) as stream:
         if stream.n_channels == 1:
@@ -79,7 +79,7 @@ def _channels_cancel(path: Path) -> bool:
         for block in stream.blocks:
             energy_mixed += float(np.square(block.mean(axis=0, dtype=np.float64)).sum())
             energy += float(np.square(block, dtype=np.float64).sum()) / len(block)
-    return energy_mixed < files._MIN_MONO_ENERGY * energy
+    return energy_mixed < decode._MIN_MONO_ENERGY * energy
 
 
 def _mixed(block: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def _mixed(block: np.ndarray) -> np.ndarray:
 
 
 def _resampled(waves: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
-    """The filter of `files.resample`, fed block by block; it gives the same samples."""
+    """The filter of `decode.resample`, fed block by block; it gives the same samples."""
     if from_hz == to_hz:
         yield from waves
         return
@@ -102,7 +102,7 @@ def _checked(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     is_empty = True
     for block in blocks:
         if block.shape[1]:
-            files._check_samples(block)
+            decode._check_samples(block)
             is_empty = False
             yield block
     if is_empty:
@@ -143,7 +143,7 @@ def _open_sndfile(file: BinaryIO, size: int, container: containers.Container) ->
         os.lseek(file.fileno(), 0, os.SEEK_SET)  # file.seek would stay within its buffer
         try:
             with _ForwardOnly(file.fileno(), closefd=False) as sound:
-                if sound.frames == files._UNKNOWN:
+                if sound.frames == decode._UNKNOWN:
                     raise InputFault("Q_TRUNCATED", "the header declares no length, the writer never finished it")
                 declared = sound.frames if declared is None else declared
                 yield Stream(sound.samplerate, sound.channels, _sndfile_blocks(sound, declared, container, raw))
@@ -162,7 +162,7 @@ def _sndfile_blocks(sound: Any, declared: int, container: containers.Container, 
         yield np.ascontiguousarray(block.T)
     if digest:
         digest.check()
-    files._check_length(n_frames, declared, container, raw)  # type: ignore[arg-type]
+    decode._check_length(n_frames, declared, container, raw)  # type: ignore[arg-type]
 
 
 class _FlacDigest:
@@ -216,5 +216,5 @@ def _m4a_blocks(container: Any, stream: Any, form: tuple[int, int], declared: in
         kept = block if declared is None else block[:, : max(0, declared - n_frames)]
         n_frames += block.shape[1]
         yield kept
-    if declared is not None and abs(n_frames - declared) > files._AAC_PADDING:
+    if declared is not None and abs(n_frames - declared) > decode._AAC_PADDING:
         raise InputFault("Q_TRUNCATED", f"{declared} frames declared, {n_frames} decoded")

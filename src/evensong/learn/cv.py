@@ -17,9 +17,9 @@ from evensong.learn.fit import Epoch, Fitted, Floats, Fold, fit_fold, history_fr
 from evensong.learn.models import check_model_name, input_size
 from evensong.learn.resume import Facts, FoldState, JobState, Tensors, job_key
 from evensong.learn.saved import write_model
-from evensong.learn.scores import balanced_accuracy_from, confusion, macro_f1_from
+from evensong.score.scores import balanced_accuracy_from, confusion, macro_f1_from
 from evensong.learn.store import ArrayStore, digest_of
-from evensong.learn.tables import SUBSETS, Subset, check_fold_table, choose_folds, items_of, subset_of
+from evensong.learn.fold_table import SUBSETS, Subset, check_fold_table, choose_folds, items_of, subset_of
 from evensong.run.parallel import map_tasks
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import TrackTrain, Train
@@ -33,7 +33,7 @@ class Training:
     """One training: a fold table over stored arrays, and how to fit it.
 
     Args:
-        table: fold table, see `evensong.learn.tables`.
+        table: fold table, see `evensong.learn.fold_table`.
         arrays: .npy files whose concatenation the table's rows point into.
         classes: names in label order.
         track: model, batch size, folds, pretrained weights.

@@ -21,10 +21,10 @@ from evensong.learn.mixing import mixup, spec_augment, time_shifts
 from evensong.learn.models import build_model, input_size, load_pretrained
 from evensong.learn.optimizer import AdamW
 from evensong.learn.resume import Facts, FoldState, Tensors
-from evensong.learn.scores import balanced_accuracy, macro_f1
-from evensong.learn.seeds import derive_seed, keyed_generator
+from evensong.score.scores import balanced_accuracy, macro_f1
+from evensong.keys import derive_seed, keyed_generator
 from evensong.learn.store import ArrayStore
-from evensong.learn.tables import Subset
+from evensong.learn.fold_table import Subset
 from evensong.learn.timm_import import import_timm
 from evensong.schemas import TrackTrain, Train
 

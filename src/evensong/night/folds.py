@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evensong.errors import DataError, ParamsError
-from evensong.night.names import nfc
+from evensong.intake.names import nfc
 from evensong.night.split import Split, preset_split, split_groups
 from evensong.schemas import NightIndex
 

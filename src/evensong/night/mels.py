@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
-from evensong.audio.files import read_wav
+from evensong.audio.decode import read_wav
 from evensong.audio.mel import frames_of, log_mel, samples_of
 from evensong.errors import DataError, IntegrityError
-from evensong.night.names import counted
+from evensong.intake.names import counted
 from evensong.run.parallel import map_tasks
 from evensong.run.text import write_json
 from evensong.schemas import NightMels

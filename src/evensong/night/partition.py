@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from evensong.night.keys import keyed_hash
+from evensong.keys import keyed_hash
 from evensong.night.subset_sum import Budget
 
 _STARTS = 8

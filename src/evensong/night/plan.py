@@ -9,8 +9,8 @@ import pandas as pd
 
 from evensong.audio.augment import draw
 from evensong.errors import ParamsError
-from evensong.night.keys import keyed_hash
-from evensong.night.names import unique_slugs
+from evensong.keys import joined_key, keyed_hash
+from evensong.intake.names import unique_slugs
 from evensong.schemas import NightAugment
 
 ORIGINAL = "original"
@@ -150,5 +150,5 @@ def _plan_file(stem: str, pcm_digest: str, copy: int, settings: NightAugment) ->
         return f"{stem}_original.wav", ORIGINAL, "{}"
     offset = keyed_hash(settings.seed, pcm_digest, "transform")
     transform = settings.transforms[(offset + copy) % len(settings.transforms)]
-    parameters = draw(f"{settings.seed}|{pcm_digest}|{copy}", transform, settings)
+    parameters = draw(joined_key(settings.seed, pcm_digest, copy), transform, settings)
     return f"{stem}_aug{copy:03d}_{transform}.wav", transform, json.dumps(parameters, sort_keys=True)

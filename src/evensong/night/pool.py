@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from evensong.audio.augment import apply, draw, limit_peak
-from evensong.audio.files import decode, downmix, resample, write_wav
+from evensong.audio.decode import decode, downmix, resample, write_wav
 from evensong.errors import DataError, InputFault, IntegrityError, ResourceError
-from evensong.night.keys import file_sha256
+from evensong.keys import file_sha256
 from evensong.night.plan import ORIGINAL, PLAN_COLUMNS
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightAugment

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from evensong.audio.files import deadline_s, inspect, pcm_digest
+from evensong.audio.decode import deadline_s, inspect, pcm_digest
 from evensong.audio.quality import ClipStats
 from evensong.errors import DataError, InputFault, IntegrityError
-from evensong.night.keys import file_sha256
-from evensong.night.listing import GROUPS_FILE, Entry, list_entries, sort_key
-from evensong.night.names import counted, printable
+from evensong.keys import file_sha256
+from evensong.intake.listing import GROUPS_FILE, Entry, list_entries, sort_key
+from evensong.intake.names import counted, printable
 from evensong.night.sources import assign_sources, read_groups
 from evensong.run.isolation import map_isolated
 from evensong.schemas import NightScan

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from evensong.errors import DataError
-from evensong.night.names import name_fault, nfc
+from evensong.intake.names import name_fault, nfc
 
 _SHOWN = 3
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from evensong.errors import DataError
 from evensong.night.exact import prove
-from evensong.night.keys import digest_of, keyed_hash
-from evensong.night.names import counted
+from evensong.keys import digest_of, joined_key, keyed_hash
+from evensong.intake.names import counted
 from evensong.night.partition import Problem, part_counts, search
 from evensong.night.subset_sum import SCALE, Budget, Sizes, Targets, split_exactly
 
@@ -160,7 +160,7 @@ def _problem(
 
 def _solve(problem: Problem, seed: int, budget: Budget) -> tuple[np.ndarray, bool]:
     """Parts of the groups, and whether the file counts are proved to be as near as whole groups allow."""
-    key = f"{seed}|{digest_of(problem.keys)}"
+    key = joined_key(seed, digest_of(problem.keys))
     if problem.files.shape[1] > 1:
         return prove(problem, search(problem, seed=seed))
     found = search(problem, seed=seed, starts=1)
@@ -183,7 +183,7 @@ def _improve(problem: Problem, parts: np.ndarray, key: str, budget: Budget) -> n
             if not budget.spend(_STATES_A_GROUP * len(members) + len(untried)):
                 return parts
             untried.remove(some)
-            found = _resolve(problem, members, some, f"{key}|{some}", budget)
+            found = _resolve(problem, members, some, joined_key(key, str(some)), budget)
             trial = parts.copy()
             if found is not None:
                 trial[members] = np.asarray(some)[found]

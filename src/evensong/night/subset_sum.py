@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evensong.night.keys import keyed_hash
+from evensong.keys import keyed_hash
 
 SCALE = 10**9  # shares as integers, so that deviations compare exactly
 MAX_STATES = 2_000_000  # summed over the groups: a second or two

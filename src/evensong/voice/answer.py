@@ -1,6 +1,6 @@
 """A scored fusion in; one table and three sentences out: did class-share diversity help, or only ensembling?"""
 
-from evensong.learn.estimates import Estimate
+from evensong.score.estimates import Estimate
 from evensong.voice.comparison import BASELINE, CONTROL, CONTROL_BASELINE, Fusion, comparisons, unequal_arms, verdict
 from evensong.voice.disclosure import told_split
 from evensong.voice.fusion import METHODS

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from evensong.errors import DataError
-from evensong.learn.estimates import rounded
-from evensong.learn.predictions import Predictions
+from evensong.score.estimates import rounded
+from evensong.score.predictions import Predictions
 from evensong.voice.tables import SUBSETS, check_combined
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from evensong.errors import DataError
-from evensong.learn.curves import calibration_table, pr_table, roc_table
-from evensong.learn.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
-from evensong.learn.intervals import DIFFERENCE, INTERVAL
+from evensong.score.curves import calibration_table, pr_table, roc_table
+from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
+from evensong.score.intervals import DIFFERENCE, INTERVAL
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told_split, untold_scores
 from evensong.voice.fusion import (

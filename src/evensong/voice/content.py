@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evensong.audio.files import deadline_s, inspect, pcm_digest
+from evensong.audio.decode import deadline_s, inspect, pcm_digest
 from evensong.audio.mel_images import IMAGE_SUFFIXES, inspect_image
 from evensong.errors import InputFault
 from evensong.run.isolation import map_isolated

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from evensong.voice.csv_tables import Problems, read_table
+from evensong.intake.csv_tables import Problems, read_table
 from evensong.voice.disclosure import positions, told, told_split
 from evensong.voice.names import Located, id_problem
 

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evensong.learn.estimates import Estimate
+from evensong.score.estimates import Estimate
 
 BLUE, ORANGE, GREEN, BLACK, GREY = "#1f6f8b", "#d9822b", "#4f8a3c", "#333333", "#8a8a8a"
 _NOTE_WIDTH = 150  # characters

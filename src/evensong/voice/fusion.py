@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from evensong.errors import DataError
-from evensong.learn.predictions import KEY_COLUMNS, Predictions, TrainingRun
-from evensong.learn.probability_scores import auroc
-from evensong.learn.scores import Floats
+from evensong.score.predictions import KEY_COLUMNS, Predictions, TrainingRun
+from evensong.score.probability_scores import auroc
+from evensong.score.scores import Floats
 from evensong.voice.patients import HALF, Level, check_one_label, decide, level_of, two_columns
 
 METHODS = ("soft_mean", "majority", "prior_corrected", "validation_weighted")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from evensong.learn.estimates import Estimate
+from evensong.score.estimates import Estimate
 from evensong.voice.answer import NAMES, NO_CONTROL, QUESTION, caption
 from evensong.voice.comparison import BASELINE, CONTROL, CONTROL_BASELINE, Fusion, comparisons, unequal_arms
 from evensong.voice.figures import BLACK, BLUE, GREEN, GREY, ORANGE, draw_rows, two_panels

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evensong.errors import DataError
-from evensong.voice.csv_tables import Problems, read_table
+from evensong.intake.csv_tables import Problems, read_table
 from evensong.voice.disclosure import positions
 from evensong.voice.names import Located, id_problem
 from evensong.voice.split_files import COMMON_NAME, TRAIN_NAME

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from evensong.audio.files import decode, downmix, resample
+from evensong.audio.decode import decode, downmix, resample
 from evensong.audio.mel import samples_of
 from evensong.audio.mel_images import decode_image, encode_image, mel_image, read_image
 from evensong.errors import DataError, InputFault, IntegrityError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evensong.audio.files import UNREAD_SUFFIXES
+from evensong.audio.decode import UNREAD_SUFFIXES
 from evensong.errors import DataError, InputFault
 from evensong.voice.names import RecordingName, parse_name, suffix_of
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from evensong.errors import DataError
-from evensong.learn.estimates import Units
-from evensong.learn.predictions import Predictions, TrainingRun
-from evensong.learn.probability_scores import Threshold, youden_threshold
-from evensong.learn.scores import Floats, Ints
+from evensong.score.estimates import Units
+from evensong.score.predictions import Predictions, TrainingRun
+from evensong.score.probability_scores import Threshold, youden_threshold
+from evensong.score.scores import Floats, Ints
 
 LEVELS = ("patient", "image")
 HALF = Threshold(0.5, "fixed")

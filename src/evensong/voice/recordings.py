@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from evensong.audio.files import AUDIO_SUFFIXES, ClipStats
+from evensong.audio.decode import AUDIO_SUFFIXES, ClipStats
 from evensong.audio.mel_images import IMAGE_SUFFIXES
 from evensong.errors import DataError
 from evensong.schemas import VoiceScan

@@ -6,11 +6,11 @@ Every draw is a rank by a keyed hash of the patient, so nothing depends on the o
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from hashlib import blake2b
 
 import pandas as pd
 
 from evensong.errors import DataError
+from evensong.keys import keyed_hash
 
 COLUMNS = ["fold_iteration", "healthCode", "subset"]
 SUBSETS = ("train", "val", "test")
@@ -76,7 +76,7 @@ def assign_folds(labels: Mapping[str, int], *, n_folds: int, seed: int) -> dict[
     Folds differ by at most one patient, and by at most one patient of each class: the positives are dealt
     like cards, and the others go on where they end.
     """
-    dealt = sorted(labels, key=lambda patient: (-labels[patient], _rank(seed, "fold", patient), patient))
+    dealt = sorted(labels, key=lambda patient: (-labels[patient], keyed_hash(seed, "fold", patient), patient))
     return {patient: place % n_folds for place, patient in enumerate(dealt)}
 
 
@@ -91,7 +91,7 @@ def undersample(labels: Mapping[str, int], k: int, *, fold: int, seed: int) -> l
     n_positive, n_negative = choose_counts(len(by_class[1]), len(by_class[0]), k)
     chosen: list[str] = []
     for label, n_kept in ((0, n_negative), (1, n_positive)):
-        chosen += sorted(by_class[label], key=lambda patient: (_rank(seed, f"subdb{k}", str(fold), patient), patient))[
+        chosen += sorted(by_class[label], key=lambda patient: (keyed_hash(seed, f"subdb{k}", fold, patient), patient))[
             :n_kept
         ]
     return sorted(chosen)
@@ -152,7 +152,3 @@ def _check_folds(labels: Mapping[str, int], n_folds: int, n_diagnosed: int) -> N
             f"voice.splits.n_folds is {n_folds}, but the smaller class has fewer patients with a usable recording "
             f"than that; set voice.splits.n_folds to {smaller} or less (at least 3)"
         )
-
-
-def _rank(seed: int, *key: str) -> bytes:
-    return blake2b("\x1f".join([str(seed), *key]).encode(), digest_size=16).digest()

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evensong.learn import scores
-from evensong.learn.curves import calibration_table, pr_table, roc_table, training_table
-from evensong.learn.estimates import (
+from evensong.score import scores
+from evensong.score.curves import calibration_table, pr_table, roc_table, training_table
+from evensong.score.estimates import (
     NO_INTERVAL,
     Scored,
     Units,
@@ -25,9 +25,9 @@ from evensong.learn.estimates import (
     score,
     trees,
 )
-from evensong.learn.intervals import INTERVAL
-from evensong.learn.probability_scores import N_CALIBRATION_BINS
-from evensong.learn.predictions import Predictions, TrainingRun
+from evensong.score.intervals import INTERVAL
+from evensong.score.probability_scores import N_CALIBRATION_BINS
+from evensong.score.predictions import Predictions, TrainingRun
 from evensong.params import Section
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told, untold_scores

@@ -1,0 +1,117 @@
+"""One recording -> the class probabilities of its windows, as training scored its clips."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evensong.audio.augment import limit_peak
+from evensong.audio.mel import log_mel, samples_of
+from evensong.audio.stream import open_mono
+from evensong.listen.folds import FoldMean, TrainedFolds
+from evensong.listen.windows import sliding_windows
+from evensong.errors import InputFault, IntegrityError, ParamsError
+from evensong.schemas import NightMels
+
+_BATCH = 16
+_FULL_SCALE = np.float32(32_768)  # of the pool's 16-bit files
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one recording, by window in time order.
+
+    Attributes:
+        begins_s: (n_windows,) float64, seconds.
+        ends_s: (n_windows,) float64, seconds; the last is the end of the recording.
+        probs: (n_windows, n_classes) float64; a row of NaN where the window holds no sound at all.
+    """
+
+    begins_s: NDArray[np.float64]
+    ends_s: NDArray[np.float64]
+    probs: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How recordings are cut and turned into mels.
+
+    Attributes:
+        settings: the mel settings the model was trained with.
+        sample_rate_hz: the rate it was trained at.
+        hop_seconds: distance of two windows.
+    """
+
+    settings: NightMels
+    sample_rate_hz: int
+    hop_seconds: float
+
+
+def listening_of(trained: TrainedFolds, hop_seconds: float | None) -> Listening:
+    """How to listen for a model; windows overlap by half unless hop_seconds says otherwise.
+
+    Raises:
+        IntegrityError: the model was not trained on the night track's mels.
+        ParamsError: a hop that would leave gaps, or is shorter than a sample.
+    """
+    fields = {name: trained.mels.get(name) for name in NightMels.model_fields}
+    rate_hz = trained.mels.get("sample_rate_hz")
+    if None in fields.values() or not isinstance(rate_hz, int):
+        raise IntegrityError("the model's card holds no mel settings of the night track; predict takes its models only")
+    settings = NightMels.model_validate(fields)
+    hop_seconds = settings.clip_seconds / 2 if hop_seconds is None else hop_seconds
+    if not 1 / rate_hz <= hop_seconds <= settings.clip_seconds:
+        raise ParamsError(
+            f"--hop-seconds {hop_seconds:g}: must lie above 0 and within the model's windows of "
+            f"{settings.clip_seconds:g} s, or parts of the recording would not be heard"
+        )
+    return Listening(settings, rate_hz, hop_seconds)
+
+
+def score_recording(path: Path, network: FoldMean, listening: Listening) -> Scores:
+    """Score every window of one recording; memory does not grow with its length, but for the scores themselves.
+
+    Raises:
+        InputFault: the file is not what it should be, at its beginning or anywhere else.
+    """
+    rate_hz, n_window = listening.sample_rate_hz, samples_of(listening.settings, listening.sample_rate_hz)
+    begins, ends, rows = [], [], []
+    with open_mono(path, rate_hz) as blocks:
+        windows = sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)
+        for batch in _batches(windows):
+            begins += [start for start, _ in batch]
+            ends += [start + wave.size for start, wave in batch]
+            rows.append(_score_batch([wave for _, wave in batch], network, listening))
+    n_frame = listening.settings.n_fft
+    if not rows or ends[-1] < n_frame:
+        raise InputFault("Q_TOO_SHORT", f"under one frame of the mels, {n_frame} samples at {rate_hz} Hz")
+    return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
+
+
+def _batches(windows: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    batch = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _score_batch(waves: list[np.ndarray], network: FoldMean, listening: Listening) -> NDArray[np.float64]:
+    mels = np.stack([log_mel(_as_in_pool(wave), listening.sample_rate_hz, listening.settings) for wave in waves])
+    with torch.inference_mode():
+        probs: NDArray[np.float64] = network(torch.from_numpy(mels)).double().numpy()
+    # Training refuses clips without sound, so the network's answer to one means nothing.
+    probs[np.ptp(mels, axis=(1, 2)) == 0] = np.nan
+    return probs
+
+
+def _as_in_pool(wave: np.ndarray) -> np.ndarray:
+    """A window as it would be read back from the pool: within full scale, and in 16 bits."""
+    limited, _ = limit_peak(wave)
+    return np.minimum(np.rint(limited * _FULL_SCALE), _FULL_SCALE - 1) / _FULL_SCALE

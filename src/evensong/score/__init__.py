@@ -1,0 +1,1 @@
+"""What is computed from saved predictions: scores, intervals, curves, estimates. Knows no track and no network."""

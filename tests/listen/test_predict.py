@@ -1,0 +1,217 @@
+"""Scores of recordings against those of training, and what becomes of files that cannot be used."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
+
+from evensong.audio.decode import write_wav
+from evensong.errors import DataError, IntegrityError, ParamsError
+from evensong.listen import predict as predict_module
+from evensong.listen.predict import Request, predict
+from evensong.listen.raven import read_selections
+
+PROBS = [f"p_{name}" for name in CLASSES]
+
+
+@pytest.fixture
+def request_for(trained: Trained, tmp_path: Path):
+    def make(*named: Path, **changes) -> Request:
+        out = tmp_path / "out" / "scores.csv"
+        return replace(Request(named, trained.folder, out, None, None, 0.5, 1), **changes)
+
+    return make
+
+
+def scores(request: Request) -> pd.DataFrame:
+    predict(request)
+    return pd.read_csv(request.out, dtype={"file": str})
+
+
+def stored(trained: Trained, fold: int) -> pd.DataFrame:
+    table = pd.read_csv(trained.folder / "predictions.csv")
+    return table[(table["fold"] == fold) & (table["subset"] == "test")]
+
+
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_a_fold_scores_its_test_clips_as_training_did(trained: Trained, request_for, fold: int) -> None:
+    expected = stored(trained, fold)
+    table = scores(
+        request_for(*(trained.pool[item] for item in expected["item_id"]), model=trained.folder / f"fold_{fold:02d}")
+    )
+    first = table.groupby("file", sort=False).first()  # training hears the first clip_seconds
+    np.testing.assert_allclose(first[PROBS].to_numpy(), expected[["p0", "p1"]].to_numpy(), atol=1e-5)
+
+
+def test_a_training_folder_scores_the_mean_of_its_folds(trained: Trained, request_for) -> None:
+    clip = next(iter(trained.pool.values()))
+    folds = [scores(request_for(clip, model=trained.folder / f"fold_{fold:02d}"))[PROBS] for fold in range(3)]
+    assert np.ptp([table.to_numpy() for table in folds], axis=0).max() > 1e-3  # or their mean would prove nothing
+    np.testing.assert_allclose(scores(request_for(clip))[PROBS], sum(folds) / 3, atol=1e-5)
+
+
+def test_rows_cover_the_recording_to_its_end(request_for, tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "dawn.wav", np.concatenate([tone(0, 50, 1.0), tone(1, 51, 1.1)]), RATE_HZ)
+    table = scores(request_for(path))
+    assert list(table.columns) == ["file", "begin_s", "end_s", "top_class", "top_score", *PROBS]
+    assert set(table["file"]) == {str(path)}
+    assert table["begin_s"].tolist() == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.6]
+    assert table["end_s"].tolist() == [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.1]
+    np.testing.assert_allclose(table[PROBS].sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_short_recording_is_one_window_that_ends_with_it(request_for, tmp_path: Path) -> None:
+    table = scores(request_for(write_wav(tmp_path / "short.wav", tone(0, 50, 0.2), RATE_HZ)))
+    assert table[["begin_s", "end_s"]].to_numpy().tolist() == [[0, 0.2]]
+
+
+def test_any_number_of_workers_writes_the_same_bytes(trained: Trained, request_for, tmp_path: Path) -> None:
+    written = []
+    for workers in (1, 3):
+        request = request_for(*trained.pool.values(), workers=workers, raven=tmp_path / f"raven{workers}")
+        predict(request)
+        tables = sorted(request.raven.iterdir())
+        written.append([request.out.read_bytes(), *((path.name, path.read_bytes()) for path in tables)])
+    assert written[0] == written[1]
+    assert len(written[0]) == 1 + len(trained.pool)
+
+
+def test_silence_is_listed_without_a_score_and_is_no_selection(request_for, tmp_path: Path, capsys) -> None:
+    wave = np.concatenate([tone(0, 50, 0.5), np.zeros(RATE_HZ, np.float32), tone(0, 51, 0.5)])
+    path = write_wav(tmp_path / "quiet.wav", wave, RATE_HZ)
+    request = request_for(path, hop_seconds=0.5, raven=tmp_path / "raven", min_score=0)
+    table = scores(request)
+    assert table["top_class"].isna().tolist() == [False, True, True, False]
+    assert table[["top_score", *PROBS]].isna().all(axis=1).tolist() == [False, True, True, False]
+    events = read_selections(tmp_path / "raven" / "quiet.Table.1.selections.txt")
+    assert [(event.begin_s, event.end_s) for event in events] == [(0, 0.5), (1.5, 2)]
+    assert "4 windows, 2 of them without any sound" in capsys.readouterr().err
+
+
+def test_folders_are_searched_and_tables_keep_their_tree(request_for, tmp_path: Path, capsys) -> None:
+    for name in ("b/one.WAV", "a/one.wav", "a/.hidden.wav", "notes.txt"):
+        (tmp_path / "card" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_wav(tmp_path / "card" / name, tone(0, 50), RATE_HZ)
+    table = scores(request_for(tmp_path / "card", raven=tmp_path / "raven"))
+    assert list(dict.fromkeys(table["file"])) == [str(tmp_path / "card" / name) for name in ("a/one.wav", "b/one.WAV")]
+    found = {path.relative_to(tmp_path / "raven").as_posix() for path in (tmp_path / "raven").rglob("*.txt")}
+    assert found == {"a/one.Table.1.selections.txt", "b/one.Table.1.selections.txt"}
+    assert "1 file passed over" in capsys.readouterr().err
+
+
+def test_refused_recordings_are_listed_and_the_others_scored(request_for, tmp_path: Path, capsys) -> None:
+    good = write_wav(tmp_path / "good.wav", tone(1, 50), RATE_HZ)
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(good.read_bytes()[:-100])
+    link = tmp_path / "link.wav"
+    link.symlink_to(good)
+    tabbed = Path(shutil.copy(good, tmp_path / "tab\there.wav"))
+    latin = Path(shutil.copy(good, tmp_path / os.fsdecode(b"caf\xe9.wav")))
+    click = write_wav(tmp_path / "click.wav", tone(1, 50)[:9], RATE_HZ)
+    request = request_for(cut, good, link, tabbed, latin, click, raven=tmp_path / "raven")
+    with pytest.raises(DataError, match="5 of 6 recordings could not be used"):
+        predict(request)
+    assert set(pd.read_csv(request.out)["file"]) == {str(good)}
+    quarantine = pd.read_csv(request.out.with_name("scores.quarantine.csv"))
+    assert quarantine[["file", "reason"]].to_numpy().tolist() == [
+        [str(cut), "Q_TRUNCATED"],
+        [str(link), "Q_LINK"],
+        [str(tmp_path / "tab\\there.wav"), "Q_NAME"],
+        [str(tmp_path / "caf\\xe9.wav"), "Q_NAME"],
+        [str(click), "Q_TOO_SHORT"],
+    ]
+    assert [path.name for path in (tmp_path / "raven").iterdir()] == ["good.Table.1.selections.txt"]
+    assert "cut.wav: Q_TRUNCATED: " in capsys.readouterr().err
+
+
+def test_a_decoder_that_dies_costs_its_recording_only(trained: Trained, request_for, monkeypatch) -> None:
+    deadly, *others = list(trained.pool.values())[:3]
+    really = predict_module.score_recording
+
+    def score(path: Path, *rest: object) -> object:
+        if path == deadly:
+            os._exit(3)
+        return really(path, *rest)
+
+    monkeypatch.setattr(predict_module, "score_recording", score)
+    request = request_for(deadly, *others)
+    with pytest.raises(DataError, match="1 of 3 recordings could not be used"):
+        predict(request)
+    assert set(pd.read_csv(request.out)["file"]) == {str(path) for path in others}
+    assert "Q_DECODER_CRASH" in request.out.with_name("scores.quarantine.csv").read_text(encoding="utf-8")
+
+
+def test_without_out_the_table_goes_to_standard_output(request_for, tmp_path: Path, capsys) -> None:
+    predict(request_for(write_wav(tmp_path / "x.wav", tone(0, 50, 0.5), RATE_HZ), out=None))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("file,begin_s,end_s,top_class,top_score,p_brook,")
+    assert len(lines) == 2
+
+
+def test_an_interrupted_run_leaves_the_older_table(request_for, tmp_path: Path, monkeypatch) -> None:
+    request = request_for(write_wav(tmp_path / "x.wav", tone(0, 50), RATE_HZ))
+    predict(request)
+    before = request.out.read_bytes()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evensong.listen.tables.WindowTable.add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        predict(request)
+    assert request.out.read_bytes() == before
+    assert sorted(path.name for path in request.out.parent.iterdir()) == ["scores.csv", "scores.quarantine.csv"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"min_score": 1.5}, "--min-score 1.5"),
+        ({"workers": 0}, "--workers 0"),
+        ({"out": Path()}, "a folder; name a file in it"),
+        ({"hop_seconds": 0.6}, "--hop-seconds 0.6: must lie above 0 and within the model's windows of 0.5 s"),
+        ({"hop_seconds": 0.0}, "--hop-seconds 0"),
+        ({"hop_seconds": float("nan")}, "--hop-seconds nan"),
+        ({"named": (Path("nowhere.wav"),)}, r"nowhere\.wav: no such file"),
+    ],
+)
+def test_options_out_of_range_are_refused(trained: Trained, request_for, changes, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        predict(request_for(*trained.pool.values(), **changes))
+
+
+def test_tables_that_cannot_be_written_are_refused_before_anything_is_scored(request_for, tmp_path: Path) -> None:
+    fits = write_wav(tmp_path / f"{'x' * 232}.wav", tone(1, 50), RATE_HZ)  # and 23 of ".Table.1.selections.txt"
+    predict(request_for(fits, raven=tmp_path / "raven"))
+    assert [len(path.name) for path in (tmp_path / "raven").iterdir()] == [255]
+    long = fits.rename(tmp_path / f"{'x' * 233}.wav")
+    with pytest.raises(ParamsError, match="longer than a file name may be"):
+        predict(request_for(long, raven=tmp_path / "raven"))
+    with pytest.raises(ParamsError, match="a file; name a folder"):
+        predict(request_for(long, raven=long))
+
+
+def test_two_recordings_for_one_table_are_refused(trained: Trained, request_for, tmp_path: Path) -> None:
+    clip = next(iter(trained.pool.values()))
+    named = [tmp_path / "a.wav", tmp_path / "sub" / "A.mp3"]
+    named[1].parent.mkdir()
+    for path in named:
+        shutil.copy(clip, path)
+    with pytest.raises(ParamsError, match=r"a\.wav and .*A\.mp3 would both be written to"):
+        predict(request_for(*named, raven=tmp_path / "raven"))
+
+
+def test_a_folder_without_recordings_is_refused(request_for, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no recordings in"):
+        predict(request_for(tmp_path / "empty"))
+
+
+def test_a_folder_without_a_model_is_refused(trained: Trained, request_for, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="no trained model"):
+        predict(request_for(*trained.pool.values(), model=tmp_path))

@@ -1,0 +1,85 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from evensong.score import probability_scores as ranks
+from evensong.score.curves import calibration_table, pr_points, pr_table, roc_points, roc_table, thin, training_table
+
+POSITIVE = np.array([True, False, True, False])
+SCORES = np.array([0.9, 0.8, 0.8, 0.1])
+
+
+def test_roc_points_by_hand():
+    # 0.9: one of two positives; 0.8: the other, and one of two negatives; 0.1: the rest
+    false_rate, true_rate = roc_points(POSITIVE, SCORES)
+    assert false_rate.tolist() == [0, 0, 0.5, 1]
+    assert true_rate.tolist() == [0, 0.5, 1, 1]
+
+
+def test_precision_recall_points_by_hand():
+    recall, precision = pr_points(POSITIVE, SCORES)
+    assert recall.tolist() == [0.5, 1, 1]
+    assert precision == pytest.approx([1, 2 / 3, 2 / 4])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30))
+def test_area_under_the_points_is_the_score(items):
+    positive = np.array([truth for truth, _ in items])
+    values = np.array([value / 6 for _, value in items])
+    if positive.all() or not positive.any():
+        return
+    assert sk.auc(*roc_points(positive, values)) == pytest.approx(ranks.auroc(positive, values))
+    recall, precision = pr_points(positive, values)
+    assert np.sum(np.diff(recall, prepend=0) * precision) == pytest.approx(ranks.average_precision(positive, values))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30))
+def test_points_are_those_of_scikit_learn(items):
+    positive = np.array([truth for truth, _ in items])
+    values = np.array([value / 6 for _, value in items])
+    if positive.all() or not positive.any():
+        return
+    false_rate, true_rate, _ = sk.roc_curve(positive, values, drop_intermediate=False)
+    assert np.column_stack(roc_points(positive, values)) == pytest.approx(np.column_stack([false_rate, true_rate]))
+    precision, recall, _ = sk.precision_recall_curve(positive, values)
+    ours = np.column_stack(pr_points(positive, values))
+    assert ours == pytest.approx(np.column_stack([recall, precision])[-2::-1])  # theirs end with a made-up point
+
+
+@given(st.integers(2, 3000), st.integers(0, 99))
+def test_thinned_curve_keeps_its_ends_and_its_area(n_items, seed):
+    rng = np.random.default_rng(seed)
+    positive = rng.random(n_items) < 0.3
+    positive[:2] = [True, False]
+    x, y = roc_points(positive, positive * 0.5 + rng.random(n_items))
+    kept = thin(x, y, 100)
+    assert len(kept) <= 100
+    assert (kept[0], kept[-1]) == (0, len(x) - 1)
+    assert sk.auc(x[kept], y[kept]) == pytest.approx(sk.auc(x, y), abs=0.02)
+
+
+def test_curves_of_one_class_are_left_out_of_the_tables():
+    rankings = {"both": (POSITIVE, SCORES), "one": (np.array([True, True]), np.array([0.1, 0.2]))}
+    assert set(roc_table(rankings)["curve"]) == {"both"}
+    assert set(pr_table(rankings)["curve"]) == {"both"}
+    assert list(roc_table({"one": rankings["one"]}).columns) == ["curve", "point", "fpr", "tpr"]
+
+
+def test_calibration_table_leaves_out_small_bins():
+    positive = np.array([0.05, 0.12, 0.13, 0.14])
+    source = {"x": (np.array([0, 0, 1, 0]), np.column_stack([1 - positive, positive]))}
+    assert calibration_table(source)["n"].tolist() == [1, 3]
+    small = calibration_table(source, min_items=3)
+    assert small[["bin_from", "predicted", "observed", "n"]].values.tolist() == [[0.1, 0.13, 0.33333, 3]]
+
+
+def test_training_table_keeps_few_epochs_with_both_ends():
+    epochs = np.arange(1, 501)
+    history = pd.DataFrame({"fold": 0, "epoch": epochs, "learning_rate": 0.1, "train_loss": 1.0, "val_loss": 1.0})
+    table = training_table(history.assign(val_macro_f1=0.5, val_balanced_accuracy=0.5).iloc[::-1])
+    assert len(table) <= 60
+    assert (table["epoch"].iloc[0], table["epoch"].iloc[-1]) == (1, 500)
+    assert len(training_table(history.assign(val_macro_f1=0.5)[:12])) == 12
