@@ -7,7 +7,7 @@ from evensong import doctor as doctor_module
 from evensong.doctor import diagnose, doctor, locked_versions
 from evensong.errors import ResourceError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def lines_of(check, root: Path) -> list[tuple[str, str]]:

@@ -95,7 +95,7 @@ def test_best_epoch_is_the_first_of_the_best_validation_scores(tmp_path: Path) -
 
 def test_predictions_are_those_of_the_selected_epoch(tmp_path: Path) -> None:
     selected = []
-    for seed in (2, 13):
+    for seed in (4, 9):
         fold = _fold(epochs=6, learning_rate=0.01, seed=seed)
         fitted = _fit(tmp_path, fold)
         own = fitted.val_probs[np.arange(len(fold.val_set)), fold.val_set.labels][fold.val_set.originals]
