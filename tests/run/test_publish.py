@@ -1,12 +1,16 @@
 """All outputs or none, one writer at a time."""
 
+import multiprocessing
+import os
+import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evensong.errors import BusyError, DataError, IntegrityError
-from evensong.run.publish import STAGING_ROOT, publishing
+from evensong.run.publish import STAGING_ROOT, finish_interrupted, publishing
 from evensong.run.text import write_json
 
 
@@ -101,3 +105,81 @@ def test_artifacts_on_another_disk_are_published_too(monkeypatch: pytest.MonkeyP
             staged["metrics/b.json"].write_text("{}")
     assert Path("artifacts/a/x.txt").read_text() == "x"
     assert sorted(path.name for path in Path("metrics").iterdir()) == ["b.json"]
+
+
+OUTPUTS = ["artifacts/a", "artifacts/b.csv", "metrics/c.json"]
+STEPS = ("rename", "replace", "unlink", "rmdir", "fsync")
+
+
+def publish(text: str) -> None:
+    """A stage of a folder and two files, all of which say the same."""
+    with publishing("stage", OUTPUTS) as staged:
+        staged[OUTPUTS[0]].mkdir()
+        for path in (staged[OUTPUTS[0]] / "x.txt", staged[OUTPUTS[1]], staged[OUTPUTS[2]]):
+            path.write_text(text)
+
+
+def texts() -> list[str]:
+    return [Path(name).read_text() if Path(name).exists() else "absent" for name in ("artifacts/a/x.txt", *OUTPUTS[1:])]
+
+
+def killed_at(step: int, kill: Callable[[], None]) -> int:
+    """Publish in a process that calls `kill` before its n-th change of the file system; its exit code."""
+
+    left = step
+
+    def counting(original: Callable[..., object]) -> Callable[..., object]:
+        def counted(*args: object, **options: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                kill()
+            return original(*args, **options)
+
+        return counted
+
+    def run() -> None:
+        for name in STEPS:
+            setattr(os, name, counting(getattr(os, name)))
+        publish("new")
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join()
+    return process.exitcode or 0
+
+
+@pytest.mark.fault("D10", "D11")
+def test_a_kill_at_any_step_leaves_the_old_outputs_or_the_new_ones() -> None:
+    seen = set()
+    for step in range(1, 100):
+        publish("old")
+        code = killed_at(step, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        finish_interrupted()
+        assert texts() in (["old"] * 3, ["new"] * 3), step
+        seen.add((code, texts()[0]))
+        if code == 0:
+            break
+    assert seen == {(-signal.SIGKILL, "old"), (-signal.SIGKILL, "new"), (0, "new")}
+    assert sorted(path.name for path in Path("artifacts").iterdir()) == [".staging", "a", "b.csv"]
+
+
+def test_the_stage_itself_starts_anew_after_a_kill() -> None:
+    publish("old")
+    killed_at(4, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    publish("newest")
+    finish_interrupted()
+    assert texts() == ["newest"] * 3
+
+
+@pytest.mark.fault("D13")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_among_the_renames_waits_for_the_last(number: signal.Signals) -> None:
+    for step in range(1, 100):
+        publish("old")
+        code = killed_at(step, lambda: os.kill(os.getpid(), number))
+        assert texts() in (["old"] * 3, ["new"] * 3), step
+        assert not list(STAGING_ROOT.glob("*.journal"))
+        if code == 0:
+            break
+    assert step > 5
