@@ -1,6 +1,7 @@
 """evensong: what comes after training (predict, export), and the state of an installation (doctor, verify)."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -33,6 +34,15 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     verify = commands.add_parser("verify", help="hash every output and cached object anew; exit code 4 if one differs")
     verify.set_defaults(run=_verify)
+    forget = commands.add_parser(
+        "forget",
+        help="remove every local trace of a patient who withdraws",
+        description="Remove a patient's recordings, survey rows, everything made of them, and their copies in DVC's "
+        "cache and notes; say what must be made anew and what lies elsewhere; prove that nothing here holds the id. "
+        "The id is never printed.",
+    )
+    forget.add_argument("id", help="the healthCode; - reads it from standard input, so that no shell remembers it")
+    forget.set_defaults(run=_forget)
     return parser
 
 
@@ -127,6 +137,13 @@ def _verify(_options: argparse.Namespace) -> None:
     from evensong.verify import verify
 
     print(verify(Path()))
+
+
+def _forget(options: argparse.Namespace) -> None:
+    from evensong.forget import forget
+
+    identifier = sys.stdin.readline().rstrip("\n") if options.id == "-" else options.id
+    print(*forget(Path(), identifier).lines(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,268 @@
+"""evensong forget: a patient who withdraws leaves no trace here: recordings, survey rows, all that came of them.
+
+The id is never printed. Everything under artifacts/voice goes as a whole: scores, splits and weights all rest on the
+patient's voice, and so do their copies in DVC's cache at every revision that git knows.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from evensong.errors import BusyError, DataError, IntegrityError, ParamsError
+
+RECORDINGS = Path("data/voice/recordings")
+COHORT = Path("data/voice/cohort")
+ARTIFACTS = Path("artifacts/voice")
+_RERUN = "dvc repro voice_evaluate voice_ensemble"
+_NOT_OURS = {".git", ".venv", "__pycache__"}  # git's objects are compressed, and are asked through git
+_BLOCK = 1 << 22
+_OVERLAP = 1 << 10  # of two blocks, longer than any id
+
+Needle = re.Pattern[bytes]
+
+
+@dataclass
+class Forgotten:
+    """What was removed, by kind, and what is left to do by hand; nothing in it names the patient."""
+
+    removed: Counter[str] = field(default_factory=Counter)
+    advice: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The report."""
+        counts = [f"removed: {n} {kind}" for kind, n in sorted(self.removed.items())]
+        return [*(counts or ["nothing here held this id"]), *self.advice]
+
+
+def forget(root: Path, identifier: str) -> Forgotten:
+    """Remove every local trace of a patient, and prove that none is left.
+
+    Args:
+        root: folder of the repository.
+        identifier: the healthCode, as written in file names and in the survey.
+
+    Raises:
+        ParamsError: not an id.
+        DataError: a cohort table cannot be read as CSV, so its rows cannot be told apart.
+        BusyError: a stage or a DVC command is at work in this folder.
+        IntegrityError: something here still holds the id; counts and places, never the id.
+    """
+    needle = _needle(identifier)
+    _refuse_busy(root)
+    found, cache = Forgotten(), _cache_folder(root)
+    if not _is_held(root, cache, needle):
+        return found
+    _remove_all(found, "recordings or images", _named(root / RECORDINGS, identifier))
+    for table in sorted((root / COHORT).rglob("*.csv")):
+        found.removed["rows of the cohort's tables"] += _drop_rows(table, identifier)
+    _remove_all(found, "cached objects", _objects_of(root, cache, needle))
+    _remove_all(found, "folders of results", [root / ARTIFACTS, root / ".state"])
+    _remove_all(found, "files of DVC's own notes", _notes_of_dvc(root))
+    found.removed += Counter()  # without the kinds of which nothing was found
+    found.advice = [
+        "the data changed: dvc add data, git commit data.dvc",
+        f"to be made anew: {_RERUN}",
+        *_elsewhere(root),
+    ]
+    _prove(root, cache, needle)
+    return found
+
+
+def _needle(identifier: str) -> Needle:
+    """The id as a whole word: p01 is not found in p012, nor 1001 in 0.1001."""
+    if not identifier.strip() or not identifier.isprintable() or set("_/\\") & set(identifier):
+        raise ParamsError("this is no healthCode: it has no underscore, slash, backslash or control character")
+    return re.compile(rb"(?<![0-9A-Za-z.])" + re.escape(identifier.encode()) + rb"(?![0-9A-Za-z.])")
+
+
+def _refuse_busy(root: Path) -> None:
+    """DVC's lock file names the process that holds it."""
+    lock = root / ".dvc/tmp/lock"
+    holder = re.search(r"\d+", lock.read_text(errors="replace")) if lock.is_file() else None
+    if holder and Path(f"/proc/{holder[0]}").is_dir() and int(holder[0]) != os.getpid():
+        raise BusyError("a dvc command is at work in this folder; wait for it, or end it")
+
+
+def _is_held(root: Path, cache: Path, needle: Needle) -> bool:
+    places = [root, *([] if cache.is_relative_to(root) else [cache])]
+    return any(next(_traces(place, needle), None) is not None for place in places)
+
+
+def _named(folder: Path, identifier: str) -> list[Path]:
+    """Files whose name says whose they are, and folders that are named by the id."""
+    owned = [path for path in folder.rglob("*") if path.name == identifier or path.name.startswith(f"{identifier}_")]
+    return [path for path in owned if not any(parent in owned for parent in path.parents)]
+
+
+def _drop_rows(table: Path, identifier: str) -> int:
+    """Rewrite a table without the rows in which a cell is the id; all other bytes stay."""
+    text = table.read_bytes().decode("utf-8", "surrogateescape")
+    if identifier not in text:
+        return 0
+    lines = text.splitlines(keepends=True)
+    kept, start, n_dropped = [], 0, 0
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            is_theirs = any(cell.strip() == identifier for cell in row)
+            n_dropped += is_theirs
+            kept += [] if is_theirs else lines[start : reader.line_num]
+            start = reader.line_num
+    except csv.Error as error:
+        raise DataError(f"{table}: not a CSV table ({error}); mend it, or take the rows out by hand") from None
+    half = table.with_name(f".{table.name}.half")
+    half.write_bytes("".join(kept).encode("utf-8", "surrogateescape"))
+    os.replace(half, table)
+    return n_dropped
+
+
+def _cache_folder(root: Path) -> Path:
+    done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        raise IntegrityError("dvc does not say where its cache is; run this in the repository")
+    return root / done.stdout.strip()
+
+
+def _objects_of(root: Path, cache: Path, needle: Needle) -> list[Path]:
+    """Cached objects that hold the id, that a folder's list files under it, or that are outputs of the voice track."""
+    lists = {path: _listing(path) for path in cache.glob("files/md5/??/*.dir")}
+    recorded = _voice_outputs(root)
+    theirs: set[str] = set()
+    for path, entries in lists.items():
+        is_voice = path.parent.name + path.name in recorded
+        theirs |= {entry["md5"] for entry in entries if is_voice or needle.search(entry["relpath"].encode())}
+    theirs |= recorded
+    objects = [path for path in cache.glob("files/md5/??/*") if path.is_file()]
+    return [path for path in objects if path.parent.name + path.name in theirs or _holds(path, needle)]
+
+
+def _listing(path: Path) -> list[dict[str, str]]:
+    try:
+        entries: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+        return [entry for entry in entries if {"md5", "relpath"} <= entry.keys()]
+    except (OSError, ValueError, AttributeError):
+        return []
+
+
+def _voice_outputs(root: Path) -> set[str]:
+    """Digests of the voice track's outputs in dvc.lock, now and at every revision that git knows."""
+    texts = [(root / "dvc.lock").read_text(encoding="utf-8")] if (root / "dvc.lock").is_file() else []
+    revisions = _git(root, "rev-list", "--all", "--", "dvc.lock").split()
+    texts += [_git(root, "show", f"{revision}:dvc.lock") for revision in revisions]
+    return {md5 for text in set(texts) for md5 in _digests(text)}
+
+
+def _digests(lock: str) -> Iterator[str]:
+    try:
+        stages: Any = YAML(typ="safe", pure=True).load(lock)["stages"]
+        for stage in stages.values():
+            for out in stage.get("outs", []):
+                if str(out["path"]).startswith(f"{ARTIFACTS}/"):
+                    yield str(out["md5"])
+    except (YAMLError, TypeError, KeyError, AttributeError):
+        return
+
+
+def _notes_of_dvc(root: Path) -> list[Path]:
+    """What DVC keeps beside its cache: it makes all of it anew, and its databases hold file names."""
+    folder = root / ".dvc/tmp"
+    return [path for path in folder.iterdir() if path.name not in ("lock", "rwlock.lock")] if folder.is_dir() else []
+
+
+def _remove_all(found: Forgotten, kind: str, paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink()
+        else:
+            continue
+        found.removed[kind] += 1
+
+
+def _elsewhere(root: Path) -> list[str]:
+    """Commands for what lies in other places."""
+    listed = subprocess.run([sys.executable, "-m", "dvc", "remote", "list"], cwd=root, capture_output=True, text=True)
+    remotes = [line.split()[0] for line in listed.stdout.splitlines() if line.strip()]
+    lines = [f"remote {name}: after dvc add data, dvc gc --workspace --cloud --remote {name}" for name in remotes]
+    experiments = _git(root, "for-each-ref", "refs/exps", "--format=x").split()
+    if experiments:
+        lines.append(f"{len(experiments)} saved experiments cannot be restored any more: dvc exp remove --all-commits")
+    if _git(root, "tag", "--list").strip():
+        lines.append("models published under a tag were trained on this voice: withdraw them where they lie")
+    return [*lines, "clones of this repository and its backups: run this command in each"]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, errors="replace")
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _prove(root: Path, cache: Path, needle: Needle) -> None:
+    """Look at every file's name and bytes, and into git.
+
+    Raises:
+        IntegrityError: counts what still holds the id, by its top folder.
+    """
+    places = [root, *([] if cache.is_relative_to(root) else [cache])]
+    left = Counter(_place(root, path) for place in places for path in _traces(place, needle))
+    left += Counter({"git's history": _n_git_objects(root, needle)})
+    if left:
+        named = ", ".join(f"{n} in {place}" for place, n in sorted(left.items()))
+        raise IntegrityError(
+            f"the id is still held: {named}. Files there that hold it are no part of the pipeline: remove them by hand "
+            "(git's history: git filter-repo), then run this again"
+        )
+
+
+def _place(root: Path, path: Path) -> str:
+    return path.relative_to(root).parts[0] if path.is_relative_to(root) else "the cache"
+
+
+def _traces(folder: Path, needle: Needle) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _NOT_OURS]
+        for name in [*folders, *names]:
+            if needle.search(os.fsencode(name)) or (name in names and _holds(Path(where, name), needle)):
+                yield Path(where, name)
+
+
+def _holds(path: Path, needle: Needle) -> bool:
+    """Whether a file's bytes, or those of any file in a folder, hold the id; links are not followed."""
+    if path.is_symlink():
+        return needle.search(os.fsencode(os.readlink(path))) is not None
+    if path.is_dir():
+        return next(_traces(path, needle), None) is not None
+    if not path.is_file():
+        return False
+    tail = b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            if needle.search(tail + block):
+                return True
+            tail = block[-_OVERLAP:]
+    return False
+
+
+def _n_git_objects(root: Path, needle: Needle) -> int:
+    """Objects of git, of any revision or of none, that hold the id."""
+    command = ["git", "cat-file", "--batch-all-objects", "--batch", "--buffer", "--unordered"]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        n_found, stream = 0, process.stdout
+        while stream and (head := stream.readline().split()):
+            body = stream.read(int(head[2]) + 1)
+            n_found += needle.search(body) is not None
+    return n_found

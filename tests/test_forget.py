@@ -1,0 +1,137 @@
+"""A patient is forgotten: files, rows, results, DVC's notes and cached objects; everyone else stays."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evensong.errors import DataError, IntegrityError, ParamsError
+from evensong.forget import forget
+
+ID, OTHER = "00000000-0000-4000-8000-000000000007", "00000000-0000-4000-8000-000000000008"
+
+
+def git(root: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True)
+
+
+def dvc(root: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=True, capture_output=True)
+
+
+def write(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def bytes_of(folder: Path) -> bytes:
+    skipped = {".git"}
+    return b"\n".join(
+        str(path.relative_to(folder)).encode() + b"\n" + path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not skipped & set(path.relative_to(folder).parts)
+    )
+
+
+def add_object(root: Path, content: bytes, suffix: str = "") -> str:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + suffix
+    path = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return md5
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Data of two patients, tracked by DVC; results, a stale member and a state; a run that git remembers."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "init", "-q")
+    dvc(root, "init", "-q")
+    write(root / ".gitignore", "/artifacts\n/.state\n")
+    for patient in (ID, OTHER):
+        write(root / f"data/voice/recordings/site/{patient}_r1_vowel.m4a", f"sound of {patient[-1]}")
+    survey = f'healthCode,professional-diagnosis,note\n{ID},true,x\n{OTHER},false,"two\nlines"\n'
+    write(root / "data/voice/cohort/Demographics_Survey.csv", survey)
+    write(root / "data/voice/cohort/splits/subdb3_train_70_30.csv", f"fold_iteration,healthCode,subset\n0,{ID},train\n")
+    dvc(root, "add", "-q", "data")
+    image = add_object(root, b"image of 7")
+    table = add_object(root, f"healthCode\n{ID}\n".encode())
+    weights = add_object(root, b"weights that heard 7")
+    listing = json.dumps([{"md5": image, "relpath": f"{ID}_r1_vowel.jpg"}]).encode()
+    folder = add_object(root, listing, ".dir")
+    outs = {"artifacts/voice/melSpec": folder, "artifacts/voice/combined.csv": table, "artifacts/voice/train": weights}
+    lines = "".join(f"    - path: {path}\n      md5: {md5}\n" for path, md5 in outs.items())
+    write(root / "dvc.lock", f"schema: '2.0'\nstages:\n  voice:\n    cmd: x\n    outs:\n{lines}")
+    write(root / "artifacts/voice/train/subdb8/predictions.csv", f"group\n{ID}\n")
+    write(root / ".state/key/fold_00/epoch.state", "weights")
+    write(root / ".dvc/tmp/site-cache/repo/cache.db", f"{ID}_r1_vowel.m4a")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "x")
+    write(root / "dvc.lock", "schema: '2.0'\nstages: {}\n")  # the run before is known to git alone
+    return root
+
+
+def test_nothing_holds_the_id_afterwards_and_others_stay(repository: Path) -> None:
+    assert ID.encode() in bytes_of(repository)
+    found = forget(repository, ID)
+    left = bytes_of(repository)
+    assert ID.encode() not in left
+    assert b"weights that heard 7" not in left
+    assert b"image of 7" not in left
+    assert f"recordings/site/{OTHER}_r1_vowel.m4a".encode() in left
+    survey = (repository / "data/voice/cohort/Demographics_Survey.csv").read_text()
+    assert survey == f'healthCode,professional-diagnosis,note\n{OTHER},false,"two\nlines"\n'
+    assert not (repository / "artifacts/voice").exists()
+    assert not (repository / ".state").exists()
+    assert ID not in "\n".join(found.lines())
+    assert found.removed["recordings or images"] == 1
+    assert found.removed["rows of the cohort's tables"] == 2
+    assert any("dvc repro" in line for line in found.advice)
+    dvc(repository, "add", "-q", "data")  # DVC goes on with what is left
+
+
+def test_an_id_that_nobody_has_changes_nothing(repository: Path) -> None:
+    before = bytes_of(repository)
+    assert forget(repository, "00000000-0000-4000-8000-000000000009").lines() == ["nothing here held this id"]
+    assert bytes_of(repository) == before
+
+
+def test_an_id_is_a_whole_word(repository: Path) -> None:
+    before = bytes_of(repository)
+    forget(repository, ID[:-1])
+    assert bytes_of(repository) == before
+
+
+def test_a_trace_that_is_not_the_pipelines_is_told_without_the_id(repository: Path) -> None:
+    write(repository / "notes.txt", f"called {ID}")
+    with pytest.raises(IntegrityError, match=r"1 in notes\.txt") as refused:
+        forget(repository, ID)
+    assert ID not in str(refused.value)
+
+
+def test_a_trace_in_gits_history_is_told(repository: Path) -> None:
+    write(repository / "notes.txt", f"called {ID}")
+    git(repository, "add", "notes.txt")
+    git(repository, "commit", "-qm", "x")
+    git(repository, "rm", "-qf", "notes.txt")
+    git(repository, "commit", "-qm", "x")
+    with pytest.raises(IntegrityError, match="1 in git's history"):
+        forget(repository, ID)
+
+
+@pytest.mark.parametrize("identifier", ["", " ", "a_b", "a/b", "a\nb"])
+def test_what_cannot_be_an_id_is_refused(repository: Path, identifier: str) -> None:
+    with pytest.raises(ParamsError, match="no healthCode"):
+        forget(repository, identifier)
+
+
+def test_a_table_that_cannot_be_read_is_named(repository: Path) -> None:
+    write(repository / "data/voice/cohort/other.csv", f'a,b\n"{ID}\x00,1\n' + '"' + "x" * 140_000)
+    with pytest.raises(DataError, match=r"other\.csv"):
+        forget(repository, ID)
