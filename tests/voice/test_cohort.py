@@ -291,8 +291,9 @@ def test_every_missing_or_repeated_or_strange_file_is_told_at_once(folder):
         read(folder, subdbs=(1, 3, 5))
     write(folder, TRAIN, "subdb3_train_60_40.csv")
     write(folder, TRAIN, "subdb12_train_60_40.csv")
+    write(folder, TRAIN, "subdb1_train_XX_YY.csv")
     (folder / COMMON_NAME).unlink()
-    with pytest.raises(DataError, match=r"1 CSV file.*missing: common.*more than one: subdb3_train_XX_YY.csv"):
+    with pytest.raises(DataError, match=r"2 CSV file.*missing: common.*more than one: subdb3_train_XX_YY.csv"):
         read(folder)
 
 

@@ -206,36 +206,31 @@ def _csv_files(folder: Path) -> list[Path]:
 
 def _sort_out(folder: Path, found: Iterable[Path], subdbs: Sequence[int]) -> tuple[Path, dict[int, Path]]:
     """The common list and each sub-database's; refuses a folder where one is missing, repeated or misnamed."""
-    paths: dict[str, list[Path]] = defaultdict(list)
+    paths: dict[int | str, list[Path]] = {}
     for path in found:
         match = TRAIN_NAME.fullmatch(path.name)
-        paths[_train_name(match[1]) if match else path.name].append(path)
-    known = [COMMON_NAME, *map(_train_name, range(1, 10))]
-    wanted = [COMMON_NAME, *map(_train_name, subdbs)]
-    n_strangers = sum(len(own) for name, own in paths.items() if name not in known)
-    missing = [name for name in wanted if name not in paths]
-    repeated = [name for name in known if len(paths.get(name, ())) > 1]
-    wrong = [
-        (
-            n_strangers,
-            f"{n_strangers} CSV file(s) have other names than {COMMON_NAME} and subdb<k>_train_<XX>_<YY>.csv",
-        ),
-        (len(missing), f"missing: {', '.join(missing)}"),
-        (len(repeated), f"more than one: {', '.join(repeated)}"),
-    ]
-    messages = [text for count, text in wrong if count]
+        paths.setdefault(int(match[1]) if match else path.name, []).append(path)
+    known: list[int | str] = [COMMON_NAME, *range(1, 10)]
+    wanted: list[int | str] = [COMMON_NAME, *subdbs]
+    n_strangers = sum(len(own) for key, own in paths.items() if key not in known)
+    missing = [_list_name(key) for key in wanted if key not in paths]
+    repeated = [_list_name(key) for key in known if len(paths.get(key, ())) > 1]
+    strangers = f"{n_strangers} CSV file(s) have other names than {COMMON_NAME} and subdb<k>_train_<XX>_<YY>.csv"
+    messages = [strangers] if n_strangers else []
+    messages += [f"missing: {', '.join(missing)}"] if missing else []
+    messages += [f"more than one: {', '.join(repeated)}"] if repeated else []
     if messages:
-        there = ", ".join(str(k) for k in subdbs if len(paths.get(_train_name(k), ())) == 1)
+        there = ", ".join(str(k) for k in subdbs if len(paths.get(k, ())) == 1)
         fewer = f", or set voice.subdbs to those that are there ({there})" if there and missing else ""
         raise DataError(
             f"{folder}: {'; '.join(messages)}. Give the lists of every sub-database in voice.subdbs{fewer}, or remove "
             "them all and the splits are made"
         )
-    return paths[COMMON_NAME][0], {k: paths[_train_name(k)][0] for k in range(1, 10) if _train_name(k) in paths}
+    return paths[COMMON_NAME][0], {k: paths[k][0] for k in range(1, 10) if k in paths}
 
 
-def _train_name(k: int | str) -> str:
-    return f"subdb{k}_train_XX_YY.csv"
+def _list_name(key: int | str) -> str:
+    return f"subdb{key}_train_XX_YY.csv" if isinstance(key, int) else key
 
 
 def _read_list(path: Path, subsets: tuple[str, ...]) -> _SplitList:
@@ -279,9 +274,11 @@ def _check_folds(lists: Sequence[_SplitList], n_folds: int) -> None:
         raise DataError(f"the given splits have {n_found} folds and voice.splits.n_folds is {n_folds}; {advice}")
     wanted = set(range(n_folds))
     wrong = [
-        f"{where}: no rows of fold {positions(wanted - found)}" for where, found in folds.items() if wanted - found
+        f"{where}: {text} of fold {positions(numbers)}"
+        for where, found in folds.items()
+        for text, numbers in (("no rows", wanted - found), ("rows", found - wanted))
+        if numbers
     ]
-    wrong += [f"{where}: rows of fold {positions(found - wanted)}" for where, found in folds.items() if found - wanted]
     if all(found == set(range(1, n_folds + 1)) for found in folds.values()):
         wrong.append(f"they are numbered from 1 to {n_folds}: subtract 1 from every fold_iteration")
     if wrong:
