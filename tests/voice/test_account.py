@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +63,10 @@ def test_a_lost_row_breaks_the_accounts(labels):
     torn = {name: table.drop(table.index[0]) for name, table in members.items()}
     with pytest.raises(IntegrityError, match="not repeated over all of their images"):
         dropped_rows(joined, torn, cohort)
+    unknown = cohort.recordings.iloc[:1].assign(path="more.m4a", status="odd")
+    more = replace(cohort, recordings=pd.concat([cohort.recordings, unknown]))
+    with pytest.raises(IntegrityError, match="recording rows: 41 listed, but 40 in a table and 0 dropped"):
+        dropped_rows(joined, members, more)
 
 
 def summarise(labels, *, subdbs, n_folds, n_recordings=2, surveyed=None):

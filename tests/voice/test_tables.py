@@ -6,7 +6,7 @@ from tests.voice.cohorts import make_cohort, tabled
 
 from evensong.errors import DataError, IntegrityError
 from evensong.voice.splits import Splits, make_splits
-from evensong.voice.tables import COMBINED_COLUMNS, Cohort, read_fold_table
+from evensong.voice.tables import COMBINED_COLUMNS, Cohort, read_combined, read_fold_table
 
 
 @pytest.fixture
@@ -82,6 +82,13 @@ def test_images_of_another_scan_are_refused(labels):
     splits = make_splits(labels, [5], n_folds=3, seed=1)
     with pytest.raises(IntegrityError, match="20 recordings are used and 19 have an image"):
         tabled(splits, Cohort(labels, cohort.recordings, cohort.quarantine, cohort.images[1:]))
+
+
+def test_a_leak_stops_where_the_table_is_made_too(labels):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    leaking = Splits(splits.common, {5: pd.concat([splits.train[5], splits.common])}, splits.control, splits.file_names)
+    with pytest.raises(IntegrityError, match=r"the combined table of subdb5: .*images repeated in one fold"):
+        tabled(leaking, make_cohort(dict.fromkeys(labels, 1), labels))
 
 
 @pytest.mark.fault("E32")
@@ -183,3 +190,12 @@ def test_read_fold_table_refuses_other_columns(tables):
     folder, combined, images = tables
     with pytest.raises(IntegrityError, match="its columns are not"):
         read((folder, combined.rename(columns={"subset": "split"}), images))
+
+
+@pytest.mark.parametrize("text", [None, "healthCode,label\n0012,\n", ""])
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, text):
+    path = tmp_path / "combined.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match="not a readable table"):
+        read_combined(path)
