@@ -11,8 +11,9 @@ from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.voice import summaries
-from evensong.voice.cohort_facts import check_predicted, cohort_facts, read_combined
+from evensong.voice.cohort_facts import check_predicted, cohort_facts
 from evensong.voice.subdb_figure import draw_subdbs
+from evensong.voice.tables import read_combined
 
 COMBINED = Path("artifacts/voice/combined")
 RUNS = Path("artifacts/voice/train")

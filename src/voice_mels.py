@@ -9,8 +9,7 @@ from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceMels
-from evensong.voice.image_counts import describe
-from evensong.voice.images import image_table, make_images
+from evensong.voice.mels import describe, image_table, make_images
 from evensong.voice.scan_tables import read_text_table, used_recordings
 
 RECORDINGS = Path("data/voice/recordings")

@@ -8,13 +8,10 @@ from evensong.errors import DataError
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.schemas import SUBDBS, VoiceSplits
-from evensong.voice.demographics import read_demographics
-from evensong.voice.given_splits import accounts_of, read_given_splits, refuse_stray_lists
+from evensong.voice.cohort import NO_LISTS, read_demographics, read_given_splits, refuse_stray_lists
 from evensong.voice.names import refuse_case_twins
 from evensong.voice.scan_tables import locate_patients, read_text_table, used_recordings
-from evensong.voice.split_files import write_accounts, write_splits
-from evensong.voice.split_notes import describe
-from evensong.voice.splits import make_splits
+from evensong.voice.splits import describe, make_splits, write_splits
 
 COHORT = Path("data/voice/cohort")
 SCAN = Path("artifacts/voice/scan/recordings.csv")
@@ -40,8 +37,8 @@ def main() -> None:
             labels = {patient: label for patient, label in survey.labelled.items() if patient in recorded}
             n_diagnosed = len(survey.labelled)
             splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed, n_diagnosed=n_diagnosed)
-        write_splits(staged[FOLDER], splits, survey.labels)
-        write_accounts(staged[FOLDER], {"survey": survey.accounts, "given_splits": accounts_of(given)})
+        accounts = {"survey": survey.accounts, "given_splits": given.accounts if given else NO_LISTS}
+        write_splits(staged[FOLDER], splits, survey.labels, accounts)
     print(survey.describe(), *describe(splits, survey.labels, is_given=given is not None), sep="\n")
 
 

@@ -8,12 +8,10 @@ from evensong.params import load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import SUBDBS
-from evensong.voice.combine import Cohort, join_lists, member_tables
-from evensong.voice.dropped import dropped_rows
+from evensong.voice.account import count_table, describe, dropped_rows, notes, summarise_tables
 from evensong.voice.scan_tables import read_text_table
-from evensong.voice.split_files import read_accounts, read_labels, read_splits
-from evensong.voice.table_counts import count_table, describe, summarise_tables
-from evensong.voice.table_notes import notes
+from evensong.voice.splits import read_accounts, read_labels, read_splits
+from evensong.voice.tables import Cohort, join_lists, member_tables
 
 SCAN = Path("artifacts/voice/scan")
 SPLITS = Path("artifacts/voice/splits")

@@ -1,18 +1,25 @@
+from dataclasses import replace
 from fractions import Fraction
 
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.voice.cohorts import patients
 
 from evensong.errors import DataError
-from evensong.voice.splits import assign_folds, choose_counts, make_splits, train_file_name, undersample
+from evensong.voice.splits import (
+    as_table,
+    assign_folds,
+    choose_counts,
+    describe,
+    make_splits,
+    undersample,
+    uneven_shares,
+    uneven_tests,
+)
 
 SUBDBS = [1, 3, 5, 9]
-
-
-def patients(n_positive, n_negative):
-    ids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(n_positive + n_negative)]
-    return {patient: int(number < n_positive) for number, patient in enumerate(ids)}
 
 
 SIZES = st.integers(4, 14).flatmap(lambda low: st.tuples(st.integers(low, 40), st.integers(low, 40), st.just(low)))
@@ -120,9 +127,59 @@ def test_make_splits_refuses_a_class_of_two_and_asks_for_the_ids_only_where_few_
     assert "people" not in str(caught.value)
 
 
-def test_train_file_name_gives_the_shares_of_both_labels():
-    assert [train_file_name(k) for k in (1, 3, 9)] == [
-        "subdb1_train_90_10.csv",
-        "subdb3_train_70_30.csv",
-        "subdb9_train_10_90.csv",
-    ]
+def test_a_training_list_s_name_gives_the_shares_of_both_labels():
+    assert make_splits(patients(3, 3), [1, 3, 9], n_folds=3, seed=1).file_names == {
+        1: "subdb1_train_90_10.csv",
+        3: "subdb3_train_70_30.csv",
+        9: "subdb9_train_10_90.csv",
+    }
+
+
+ID = "00000000-0000-4000"
+
+
+def test_uneven_tests_says_who_is_tested_twice_or_never():
+    splits = make_splits(patients(9, 9), [5], n_folds=3, seed=1)
+    assert uneven_tests(splits) == []
+    tested = splits.common[splits.common["subset"] == "test"]
+    once = tested[tested["fold_iteration"] == 0]
+    common = pd.concat([once, once.assign(fold_iteration=1)])
+    assert uneven_tests(replace(splits, common=common)) == ["6 patients are tested in several folds, 12 in none"]
+
+
+def test_a_list_with_another_share_than_its_name_is_told():
+    labels = patients(20, 20)
+    splits = make_splits(labels, [3, 5], n_folds=4, seed=1)
+    assert describe(splits, labels, is_given=False) == ["made: 4 folds of 40 patients for 2 sub-databases"]
+    swapped = replace(splits, train={3: splits.train[5], 5: splits.train[5]})
+    _, note = describe(swapped, labels, is_given=True)
+    assert note == "NOTE: sub-database 3 trains on 50.0% positives, subdb3_train_70_30.csv says 30%"
+    assert ID not in note
+
+
+def test_a_share_that_few_positives_cannot_reach_is_told():
+    # three folds of one positive and 6, 5, 5 others; training in one: 1 of 6, 1 of 6, 1 of 7
+    labels = patients(3, 16)
+    notes = uneven_shares(make_splits(labels, [1, 5], n_folds=3, seed=1), labels)
+    assert notes == ["sub-database 1 trains on 15.9% positives, subdb1_train_90_10.csv says 10%"]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("subdb3_train_50_50.csv", False), ("subdb3_train_1_1.csv", False)])
+def test_the_name_s_shares_count_relative_to_each_other(name, is_told):
+    labels = patients(4, 4) | {"unlabelled": None}
+    rows = [(fold, patient, "train") for fold in range(3) for patient in labels]
+    splits = replace(
+        make_splits(patients(4, 4), [3], n_folds=3, seed=1), train={3: as_table(rows)}, file_names={3: name}
+    )
+    assert bool(uneven_shares(splits, labels)) == is_told
+
+
+@given(st.integers(10, 40), st.integers(10, 40), st.integers(3, 9))
+def test_made_lists_are_told_only_where_few_patients_make_the_share_coarse(n_positive, n_negative, n_folds):
+    labels = patients(n_positive, n_negative)
+    splits = make_splits(labels, list(range(1, 10)), n_folds=n_folds, seed=1)
+    told = {int(note.split()[1]) for note in uneven_shares(splits, labels)}
+    for k, table in splits.train.items():
+        smallest = table["healthCode"].map(labels).groupby(table["fold_iteration"]).agg(lambda own: len(own)).min()
+        if 0.5 / smallest < 0.02:  # one patient more or less moves the share by under two points
+            assert k not in told

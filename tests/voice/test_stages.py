@@ -17,7 +17,7 @@ from evensong.errors import DataError, EvensongError
 from evensong.voice.tables import read_fold_table
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("voice_scan", "voice_mels", "voice_splits", "voice_tables")
+STAGES = ("voice_scan", "voice_splits", "voice_mels", "voice_tables")
 TOLD = ("metrics", "plots")
 CANARY = "00000000-0000-4000"
 
@@ -107,6 +107,11 @@ def test_stages_publish_every_recording_in_every_fold(workspace, kind):
         assert all(Path(path).is_file() for path in pd.read_csv(combined)["image_rel_path"])
     assert Path("artifacts/voice/splits/subdb9/subdb9_train_10_90.csv").is_file()
     assert pd.read_csv("artifacts/voice/combined/dropped.csv").empty
+
+
+def test_dvc_makes_the_splits_before_the_images_which_take_longest():
+    stages = YAML().load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert tuple(name for name in stages if name in STAGES) == STAGES
 
 
 def test_a_second_run_gives_the_same_bytes_and_leaves_the_input_alone(workspace):

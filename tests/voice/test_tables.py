@@ -1,8 +1,105 @@
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.voice.cohorts import make_cohort, tabled
 
-from evensong.errors import IntegrityError
-from evensong.voice.tables import read_fold_table
+from evensong.errors import DataError, IntegrityError
+from evensong.voice.splits import Splits, make_splits
+from evensong.voice.tables import COMBINED_COLUMNS, Cohort, read_combined, read_fold_table
+
+
+@pytest.fixture
+def labels():
+    return {f"p{number:02d}": int(number < 6) for number in range(20)}
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(1, 3), min_size=20, max_size=20),
+    st.sets(st.integers(0, 19), max_size=3),
+    st.integers(0, 3),
+    st.integers(0, 9),
+)
+def test_every_patient_is_repeated_over_all_images_in_every_fold(counts, no_image, n_unlabelled, seed):
+    labels = {f"p{number:02d}": int(number < 9) for number in range(20)}
+    n_recordings = {patient: count for place, (patient, count) in enumerate(zip(labels, counts, strict=True))}
+    surveyed = labels | {f"u{number}": None for number in range(n_unlabelled)} | {f"n{n}": 1 for n in no_image}
+    n_recordings |= {f"u{number}": 2 for number in range(n_unlabelled)}
+    splits = make_splits(labels, [2, 8], n_folds=4, seed=seed)
+    members, dropped = tabled(splits, make_cohort(n_recordings, surveyed))
+    for name in ("subdb2", "subdb8", "control"):
+        table = members[name]
+        assert list(table.columns) == COMBINED_COLUMNS
+        train = splits.control if name == "control" else splits.train[int(name[-1])]
+        expected = {
+            (fold, patient, subset): n_recordings[patient]
+            for fold, patient, subset in pd.concat([train, splits.common]).itertuples(index=False)
+        }
+        assert table.groupby(["fold", "healthCode", "subset"]).size().to_dict() == expected
+        assert (table["label"] == table["healthCode"].map(labels)).all()
+        assert (table["healthCode"] == table["health_code"]).all()
+    assert dropped["reason"].value_counts().to_dict() == {
+        key: count for key, count in {"unlabelled": 3 * n_unlabelled, "no_image": len(no_image)}.items() if count
+    }
+
+
+def test_rows_are_sorted_by_fold_then_train_val_test_then_ids(labels):
+    members, _ = tabled(make_splits(labels, [5], n_folds=3, seed=1), make_cohort(dict.fromkeys(labels, 2), labels))
+    table = members["subdb5"]
+    place = table["subset"].map({"train": 0, "val": 1, "test": 2})
+    keys = list(zip(table["fold"], place, table["healthCode"], table["record_id"], strict=True))
+    assert keys == sorted(keys)
+
+
+@pytest.mark.fault("E30")
+def test_a_fold_that_lost_its_patients_stops_without_an_id(labels):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    tested = splits.common[(splits.common["fold_iteration"] == 1) & (splits.common["subset"] == "test")]
+    recorded = dict.fromkeys(set(labels) - set(tested["healthCode"]), 1)
+    with pytest.raises(
+        DataError, match="no val patient is left in fold 0; no test patient is left in fold 1"
+    ) as caught:
+        tabled(splits, make_cohort(recorded, labels))
+    assert "p0" not in str(caught.value)
+    one_class = dict.fromkeys([patient for patient in labels if not labels[patient]], 1)
+    with pytest.raises(DataError, match="only one class is left to train on in fold 0-2"):
+        tabled(splits, make_cohort(one_class, labels))
+
+
+@pytest.mark.fault("E31")
+@pytest.mark.parametrize("subset", ["test", "val"])
+def test_one_class_in_all_test_or_validation_rows_is_refused(labels, subset):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    is_lost = (splits.common["subset"] == subset) & (splits.common["healthCode"].map(labels) == 1)
+    given = Splits(splits.common[~is_lost], splits.train, splits.control, splits.file_names)
+    with pytest.raises(DataError, match=f"only one class is left in {subset}, over all folds.*Complete the cohort"):
+        tabled(given, make_cohort(dict.fromkeys(labels, 1), labels))
+
+
+def test_images_of_another_scan_are_refused(labels):
+    cohort = make_cohort(dict.fromkeys(labels, 1), labels)
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    with pytest.raises(IntegrityError, match="20 recordings are used and 19 have an image"):
+        tabled(splits, Cohort(labels, cohort.recordings, cohort.quarantine, cohort.images[1:]))
+
+
+def test_a_leak_stops_where_the_table_is_made_too(labels):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    leaking = Splits(splits.common, {5: pd.concat([splits.train[5], splits.common])}, splits.control, splits.file_names)
+    with pytest.raises(IntegrityError, match=r"the combined table of subdb5: .*images repeated in one fold"):
+        tabled(leaking, make_cohort(dict.fromkeys(labels, 1), labels))
+
+
+@pytest.mark.fault("E32")
+def test_all_members_validate_and_test_on_the_same_rows(labels):
+    members, _ = tabled(
+        make_splits(labels, [1, 5, 9], n_folds=3, seed=1), make_cohort(dict.fromkeys(labels, 2), labels)
+    )
+    common = [table[table["subset"] != "train"].reset_index(drop=True) for table in members.values()]
+    assert len(common) == 4
+    assert all(rows.equals(common[0]) for rows in common)
+
 
 CANARY = "00000000-0000-4000-8000-00000000cafe"
 
@@ -93,3 +190,12 @@ def test_read_fold_table_refuses_other_columns(tables):
     folder, combined, images = tables
     with pytest.raises(IntegrityError, match="its columns are not"):
         read((folder, combined.rename(columns={"subset": "split"}), images))
+
+
+@pytest.mark.parametrize("text", [None, "healthCode,label\n0012,\n", ""])
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, text):
+    path = tmp_path / "combined.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match="not a readable table"):
+        read_combined(path)

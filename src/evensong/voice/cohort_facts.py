@@ -3,32 +3,16 @@
 A cached output may hold exact counts; nothing of this goes to git.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from evensong.errors import DataError
+from evensong.learn.fold_table import SUBSETS
 from evensong.score.estimates import rounded
 from evensong.score.predictions import Predictions
-from evensong.voice.tables import SUBSETS, check_combined
-
-
-def read_combined(path: Path) -> pd.DataFrame:
-    """A combined CSV, checked.
-
-    Raises:
-        DataError: it cannot be read.
-        IntegrityError: `check_combined` refuses it.
-    """
-    try:
-        combined = pd.read_csv(path, dtype=str, keep_default_na=False)
-        combined = combined.astype({"label": "int64", "fold": "int64"})
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: not a readable table ({type(error).__name__}); run voice_tables") from None
-    check_combined(combined, str(path))
-    return combined
+from evensong.voice.tables import IDS, item_ids
 
 
 def check_predicted(combined: pd.DataFrame, predictions: Predictions, where: str) -> None:
@@ -38,8 +22,7 @@ def check_predicted(combined: pd.DataFrame, predictions: Predictions, where: str
         DataError: says how many are missing or too many, never which.
     """
     rows = combined[combined["fold"].isin(predictions.folds) & (combined["subset"] != "train")]
-    item_id = rows["healthCode"] + "_" + rows["record_id"] + "_" + rows["column_id"]
-    wanted = pd.MultiIndex.from_arrays([rows["fold"], rows["subset"], item_id, rows["label"]])
+    wanted = pd.MultiIndex.from_arrays([rows["fold"], rows["subset"], item_ids(rows), rows["label"]])
     table = predictions.table
     found = pd.MultiIndex.from_arrays([table["fold"], table["subset"], table["item_id"], table["label"]])
     n_missing, n_more = len(wanted.difference(found)), len(found.difference(wanted))
@@ -54,7 +37,7 @@ def cohort_facts(combined: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
     """Counts and shares of class 1, in all and by fold and subset.
 
     Args:
-        combined: from `read_combined`.
+        combined: from `tables.read_combined`.
         folds: those that were trained.
     """
     combined = combined[combined["fold"].isin(folds)]
@@ -76,7 +59,7 @@ def _part(combined: pd.DataFrame, fold: int, subset: str) -> pd.DataFrame:
 
 def _counts(rows: pd.DataFrame) -> dict[str, Any]:
     """Patients and recordings, how many of class 1, and the shares; each counts once, whatever folds it is in."""
-    images = rows.drop_duplicates(["healthCode", "record_id", "column_id"])
+    images = rows.drop_duplicates(IDS)
     patients = rows.drop_duplicates("healthCode")
     found: dict[str, Any] = {}
     for name, items in (("patients", patients), ("recordings", images)):

@@ -1,19 +1,30 @@
-"""Labelled patients -> ten-fold splits common to all sub-databases, and each sub-database's training patients.
+"""Labelled patients -> folds common to all sub-databases and each one's training patients; their files and notes.
 
 Every draw is a rank by a keyed hash of the patient, so nothing depends on the order of files or rows.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from evensong.errors import DataError
+from evensong.errors import DataError, IntegrityError
 from evensong.keys import keyed_hash
+from evensong.run.text import write_csv, write_json
+from evensong.voice.disclosure import told
 
 COLUMNS = ["fold_iteration", "healthCode", "subset"]
-SUBSETS = ("train", "val", "test")
+COMMON_NAME = "common_val_test_all_subdbs.csv"
+TRAIN_NAME = re.compile(r"subdb([1-9])_train_(\d{1,3})_(\d{1,3})\.csv")  # number, shares of label 0 and 1 in percent
+_CONTROL_NAME = "control/control_train.csv"
+_LABELS_NAME = "labels.csv"
+_ACCOUNTS_NAME = "accounts.json"
+_LARGEST_GAP = 0.02  # between the share of positives in a list's name and the one in the list
 
 
 @dataclass(frozen=True)
@@ -24,13 +35,18 @@ class Splits:
         common: validation and test patients, the same for every sub-database.
         train: sub-database number to its training patients.
         control: all training patients, at natural prevalence.
-        file_names: sub-database number to its file name, such as ``subdb3_train_70_30.csv``.
+        file_names: sub-database number to its file name, such as ``subdb3_train_70_30.csv``: 70 % of label 0.
     """
 
     common: pd.DataFrame
     train: dict[int, pd.DataFrame]
     control: pd.DataFrame
     file_names: dict[int, str]
+
+    @property
+    def patients(self) -> set[str]:
+        """Everyone in the lists; the control's hold all that a sub-database trains on."""
+        return set(self.control["healthCode"]) | set(self.common["healthCode"])
 
 
 def make_splits(
@@ -66,67 +82,8 @@ def make_splits(
         common=as_table(common),
         train={k: as_table(rows) for k, rows in train.items()},
         control=as_table(control),
-        file_names={k: train_file_name(k) for k in subdbs},
+        file_names={k: f"subdb{k}_train_{100 - 10 * k}_{10 * k}.csv" for k in subdbs},
     )
-
-
-def assign_folds(labels: Mapping[str, int], *, n_folds: int, seed: int) -> dict[str, int]:
-    """Give each patient the fold that tests them.
-
-    Folds differ by at most one patient, and by at most one patient of each class: the positives are dealt
-    like cards, and the others go on where they end.
-    """
-    dealt = sorted(labels, key=lambda patient: (-labels[patient], keyed_hash(seed, "fold", patient), patient))
-    return {patient: place % n_folds for place, patient in enumerate(dealt)}
-
-
-def undersample(labels: Mapping[str, int], k: int, *, fold: int, seed: int) -> list[str]:
-    """Choose the training patients of sub-database k in one fold, sorted by healthCode.
-
-    Args:
-        labels: the fold's training patients, both classes present.
-        k: 1 to 9; the share of positives is k / 10.
-    """
-    by_class = {label: [patient for patient in labels if labels[patient] == label] for label in (0, 1)}
-    n_positive, n_negative = choose_counts(len(by_class[1]), len(by_class[0]), k)
-    chosen: list[str] = []
-    for label, n_kept in ((0, n_negative), (1, n_positive)):
-        chosen += sorted(by_class[label], key=lambda patient: (keyed_hash(seed, f"subdb{k}", fold, patient), patient))[
-            :n_kept
-        ]
-    return sorted(chosen)
-
-
-def choose_counts(n_positive: int, n_negative: int, k: int) -> tuple[int, int]:
-    """How many patients of each class to keep for a positives' share as near to k / 10 as whole patients allow.
-
-    One class is kept whole; of two equally near shares the one with more patients wins.
-
-    Returns:
-        Positives and negatives kept, at least one of each.
-    """
-    target = Fraction(k, 10)
-    if n_positive * (10 - k) > k * n_negative:
-        return _nearest(n_negative * target / (1 - target), n_positive, n_negative, target), n_negative
-    return n_positive, _nearest(n_positive * (1 - target) / target, n_negative, n_positive, 1 - target)
-
-
-def train_file_name(k: int) -> str:
-    """The training list's file name: shares of label 0 and label 1 in percent."""
-    return f"subdb{k}_train_{100 - 10 * k}_{10 * k}.csv"
-
-
-def as_table(rows: Sequence[tuple[int, str, str]]) -> pd.DataFrame:
-    """Rows of (fold, healthCode, subset) as a sorted table."""
-    table = pd.DataFrame(sorted(rows), columns=COLUMNS)
-    return table.astype({"fold_iteration": "int64", "healthCode": "str", "subset": "str"})
-
-
-def _nearest(exact: Fraction, available: int, others: int, target: Fraction) -> int:
-    """The whole number next to `exact` whose share of all kept patients is nearest to the target."""
-    floor = exact.numerator // exact.denominator
-    candidates = {min(max(count, 1), available) for count in (floor, floor + 1)}
-    return min(candidates, key=lambda count: (abs(Fraction(count, count + others) - target), -count))
 
 
 def _check_folds(labels: Mapping[str, int], n_folds: int, n_diagnosed: int) -> None:
@@ -152,3 +109,153 @@ def _check_folds(labels: Mapping[str, int], n_folds: int, n_diagnosed: int) -> N
             f"voice.splits.n_folds is {n_folds}, but the smaller class has fewer patients with a usable recording "
             f"than that; set voice.splits.n_folds to {smaller} or less (at least 3)"
         )
+
+
+def assign_folds(labels: Mapping[str, int], *, n_folds: int, seed: int) -> dict[str, int]:
+    """Give each patient the fold that tests them.
+
+    Folds differ by at most one patient, and by at most one patient of each class: the positives are dealt
+    like cards, and the others go on where they end.
+    """
+    dealt = sorted(labels, key=lambda patient: (-labels[patient], keyed_hash(seed, "fold", patient), patient))
+    return {patient: place % n_folds for place, patient in enumerate(dealt)}
+
+
+def undersample(labels: Mapping[str, int], k: int, *, fold: int, seed: int) -> list[str]:
+    """Choose the training patients of sub-database k in one fold, sorted by healthCode.
+
+    Args:
+        labels: the fold's training patients, both classes present.
+        k: 1 to 9; the share of positives is k / 10.
+    """
+    drawn = sorted(labels, key=lambda patient: (keyed_hash(seed, f"subdb{k}", fold, patient), patient))
+    negatives, positives = ([patient for patient in drawn if labels[patient] == label] for label in (0, 1))
+    n_positive, n_negative = choose_counts(len(positives), len(negatives), k)
+    return sorted(negatives[:n_negative] + positives[:n_positive])
+
+
+def choose_counts(n_positive: int, n_negative: int, k: int) -> tuple[int, int]:
+    """How many patients of each class to keep for a positives' share as near to k / 10 as whole patients allow.
+
+    One class is kept whole; of two equally near shares the one with more patients wins.
+
+    Returns:
+        Positives and negatives kept, at least one of each.
+    """
+    if n_positive * (10 - k) > k * n_negative:
+        return _nearest(k, n_positive, n_negative), n_negative
+    return n_positive, _nearest(10 - k, n_negative, n_positive)
+
+
+def _nearest(tenths: int, n_available: int, n_others: int) -> int:
+    """How many to keep beside the others so that their share of all is nearest to so many tenths."""
+    floor = n_others * tenths // (10 - tenths)
+    candidates = {min(max(count, 1), n_available) for count in (floor, floor + 1)}
+    return min(candidates, key=lambda count: (abs(Fraction(count, count + n_others) - Fraction(tenths, 10)), -count))
+
+
+def as_table(rows: Sequence[tuple[int, str, str]]) -> pd.DataFrame:
+    """Rows of (fold, healthCode, subset) as a sorted table."""
+    table = pd.DataFrame(sorted(rows), columns=COLUMNS)
+    return table.astype({"fold_iteration": "int64", "healthCode": "str", "subset": "str"})
+
+
+def describe(splits: Splits, labels: Mapping[str, int | None], *, is_given: bool) -> list[str]:
+    """What was made or given, and everything in it that is allowed and yet unexpected, a line each.
+
+    Args:
+        labels: every surveyed patient's label; None where the diagnosis is blank.
+    """
+    n_folds = splits.common["fold_iteration"].nunique()
+    line = (
+        f"{'given' if is_given else 'made'}: {n_folds} folds of {told(len(splits.patients))} patients for "
+        f"{len(splits.train)} sub-databases"
+    )
+    return [line, *(f"NOTE: {note}" for note in [*uneven_tests(splits), *uneven_shares(splits, labels)])]
+
+
+def uneven_tests(splits: Splits) -> list[str]:
+    """How many patients are tested in several folds or in none; no line where each is tested once."""
+    tested = splits.common.loc[splits.common["subset"] == "test", "healthCode"].value_counts()
+    n_several = int((tested > 1).sum())
+    n_never = len(splits.patients) - len(tested)
+    note = f"{told(n_several)} patients are tested in several folds, {told(n_never)} in none"
+    return [note] if n_several or n_never else []
+
+
+def uneven_shares(splits: Splits, labels: Mapping[str, int | None]) -> list[str]:
+    """A line for each training list whose share of positives is more than two points off the one in its name.
+
+    The share is the mean over folds, of the patients with a diagnosis.
+    """
+    lines = []
+    for k, table in sorted(splits.train.items()):
+        known = table["healthCode"].map(labels).groupby(table["fold_iteration"]).mean()
+        negative, positive = (int(part) for part in TRAIN_NAME.sub(r"\2 \3", splits.file_names[k]).split())
+        named = positive / max(negative + positive, 1)
+        if abs(known.mean() - named) > _LARGEST_GAP:
+            lines.append(
+                f"sub-database {k} trains on {known.mean():.1%} positives, {splits.file_names[k]} says {named:.0%}"
+            )
+    return lines
+
+
+def write_splits(folder: Path, splits: Splits, labels: Mapping[str, int | None], accounts: Mapping[str, Any]) -> None:
+    """Write the split CSVs, the label of every surveyed patient (blank = no diagnosis), and the accounts.
+
+    Args:
+        folder: an empty or absent folder.
+        accounts: how many rows of the cohort's files became these patients and lists.
+    """
+    (folder / "control").mkdir(parents=True)
+    write_csv(folder / COMMON_NAME, splits.common)
+    write_csv(folder / _CONTROL_NAME, splits.control)
+    for k, table in splits.train.items():
+        (folder / f"subdb{k}").mkdir()
+        write_csv(folder / f"subdb{k}" / splits.file_names[k], table)
+    rows = [(patient, "" if label is None else str(label)) for patient, label in sorted(labels.items())]
+    write_csv(folder / _LABELS_NAME, pd.DataFrame(rows, columns=["healthCode", "label"]))
+    write_json(folder / _ACCOUNTS_NAME, accounts)
+
+
+def read_splits(folder: Path, subdbs: Sequence[int]) -> Splits:
+    """Read back the lists that `write_splits` wrote.
+
+    Raises:
+        IntegrityError: a sub-database is not there.
+    """
+    names: dict[int, str] = {}
+    for k in subdbs:
+        found = sorted(path.name for path in folder.glob(f"subdb{k}/subdb{k}_train_*.csv"))
+        if len(found) != 1:
+            raise IntegrityError(
+                f"{folder}: {len(found)} training lists of sub-database {k}; run `dvc repro voice_splits`"
+            )
+        names[k] = found[0]
+    return Splits(
+        common=_read(folder / COMMON_NAME),
+        train={k: _read(folder / f"subdb{k}" / name) for k, name in names.items()},
+        control=_read(folder / _CONTROL_NAME),
+        file_names=names,
+    )
+
+
+def read_labels(folder: Path) -> dict[str, int | None]:
+    """Every surveyed patient's label; None where the diagnosis is blank."""
+    table = pd.read_csv(folder / _LABELS_NAME, dtype=str, keep_default_na=False)
+    labels = zip(table["healthCode"], table["label"], strict=True)
+    return {patient: int(label) if label else None for patient, label in labels}
+
+
+def read_accounts(folder: Path) -> dict[str, Any]:
+    """Read back the accounts that `write_splits` wrote."""
+    tree: dict[str, Any] = json.loads((folder / _ACCOUNTS_NAME).read_text(encoding="utf-8"))
+    return tree
+
+
+def _read(path: Path) -> pd.DataFrame:
+    types = {"fold_iteration": "int64", "healthCode": "str", "subset": "str"}
+    table = pd.read_csv(path, dtype=types, keep_default_na=False)
+    if list(table.columns) != COLUMNS:
+        raise IntegrityError(f"{path}: its columns are not {', '.join(COLUMNS)}; run `dvc repro voice_splits`")
+    return table

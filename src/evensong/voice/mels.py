@@ -1,9 +1,10 @@
 """Used recordings -> one mel image each, as files and once more as one packed array of the files' pixels."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,8 @@ from evensong.run.parallel import map_tasks
 from evensong.schemas import VoiceMels
 from evensong.voice.content import file_digest
 from evensong.voice.disclosure import unnamed_os_errors
-from evensong.voice.image_counts import Made, count_images, count_sounds
 
+_IDS = ["healthCode", "record_id", "column_id"]
 _RECORDINGS_A_TASK = 16
 _ANY_LENGTH_S = 36_000  # the scan has bounded the length
 _FIRST_BYTES = {"jpg": b"\xff\xd8\xff", "png": b"\x89PNG"}
@@ -25,8 +26,7 @@ _AGAIN = "run `dvc repro` again while nothing writes to data/"
 _SILENCE = 1e-5  # of full scale, under the smallest 16-bit sample
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """One used recording as the scan describes it, and the path of its image."""
 
     path: Path
@@ -35,10 +35,20 @@ class _Source:
     sha256: str
 
 
-@dataclass(frozen=True)
-class _Task:
-    sources: tuple[_Source, ...]
-    settings: VoiceMels
+class Made(NamedTuple):
+    """What making one image took.
+
+    Args:
+        origin: rendered from sound, copied, or converted to the wanted format.
+        was_resized: whether the file has another size than the array.
+        error_sum: sum over the pixels of what the encoder changed, in grey levels; 0 for copied images.
+        error_max: the largest such change.
+    """
+
+    origin: str
+    was_resized: bool
+    error_sum: int
+    error_max: int
 
 
 def image_table(used: pd.DataFrame, settings: VoiceMels, image_folder: str) -> pd.DataFrame:
@@ -51,7 +61,7 @@ def image_table(used: pd.DataFrame, settings: VoiceMels, image_folder: str) -> p
     Returns:
         row, item_id, healthCode, record_id, column_id, image_rel_path; sorted by item_id.
     """
-    table = used[["healthCode", "record_id", "column_id"]].copy()
+    table = used[_IDS].copy()
     table.insert(0, "item_id", table["healthCode"] + "_" + table["record_id"] + "_" + table["column_id"])
     table["image_rel_path"] = image_folder + "/" + table["item_id"] + "." + settings.format
     table = table.sort_values("item_id").reset_index(drop=True)
@@ -84,18 +94,21 @@ def make_images(
         IntegrityError: a recording is not the one that was scanned.
     """
     image_folder.mkdir(parents=True)
-    sources = _sources(used, root, image_folder, settings.format)
-    starts = range(0, len(sources), _RECORDINGS_A_TASK)
-    tasks = [_Task(tuple(sources[start : start + _RECORDINGS_A_TASK]), settings) for start in starts]
-    if "audio" in set(used["kind"]):
-        _warm_up(settings)
+    sources = [
+        _Source(root / path, image_folder / f"{'_'.join(ids)}.{settings.format}", kind, sha256)
+        for path, kind, sha256, *ids in used[["path", "kind", "sha256", *_IDS]].itertuples(index=False)
+    ]
+    batches = [sources[start : start + _RECORDINGS_A_TASK] for start in range(0, len(sources), _RECORDINGS_A_TASK)]
+    make_batch = partial(_make_batch, settings)
+    if "audio" in set(used["kind"]):  # build the mel transform here: forked workers find it ready
+        mel_image(np.sin(np.arange(settings.n_fft, dtype=np.float32)), settings)
     made: list[Made] = []
     with array_path.open("wb") as packed:  # no memory map: on a full disk that would end the process by a signal
         _write_header(packed, (len(sources), settings.n_mels, settings.width_px))
-        for batch in map_tasks(_make_batch, tasks, workers=workers, label="voice mel images", unit="batch"):
+        for batch in map_tasks(make_batch, batches, workers=workers, label="voice mel images", unit="batch"):
             packed.writelines(pixels.tobytes() for pixels, _ in batch)
             made += [facts for _, facts in batch]
-    return count_images(made, settings) | count_sounds(used[used["kind"] == "audio"], settings)
+    return _count_images(made, settings) | _count_sounds(used[used["kind"] == "audio"], settings)
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -104,32 +117,17 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def _sources(used: pd.DataFrame, root: Path, image_folder: Path, suffix: str) -> list[_Source]:
-    columns = ["path", "kind", "sha256", "healthCode", "record_id", "column_id"]
-    return [
-        _Source(root / path, image_folder / f"{'_'.join(ids)}.{suffix}", kind, sha256)
-        for path, kind, sha256, *ids in used[columns].itertuples(index=False)
-    ]
-
-
-def _warm_up(settings: VoiceMels) -> None:
-    """Build the mel transform here, so that forked workers find it ready instead of building one each."""
-    mel_image(np.sin(np.arange(settings.n_fft, dtype=np.float32)), settings)
-
-
-def _make_batch(task: _Task) -> list[tuple[np.ndarray, Made]]:
+def _make_batch(settings: VoiceMels, sources: Sequence[_Source]) -> list[tuple[np.ndarray, Made]]:
     """(n_mels, width_px) uint8 pixels as read back from each published file, and how it was made."""
     with unnamed_os_errors("a mel image cannot be made"):
-        return [_make(source, task.settings) for source in task.sources]
+        return [_make(source, settings) for source in sources]
 
 
 def _make(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     try:
         if file_digest(source.path)["sha256"] != source.sha256:
             raise IntegrityError(f"a recording changed since the scan; {_AGAIN}")
-        if source.kind == "image":
-            return _take_image(source, settings)
-        return _render(source, settings)
+        return _take_image(source, settings) if source.kind == "image" else _render(source, settings)
     except InputFault as fault:
         raise IntegrityError(
             f"a recording that the scan could read cannot be read any more ({fault}); {_AGAIN}"
@@ -139,15 +137,15 @@ def _make(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
 def _take_image(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     with source.path.open("rb") as file:  # by content: a PNG may be named .jpg
         is_same = file.read(8).startswith(_FIRST_BYTES[settings.format])
-    error_sum = error_max = 0
     if is_same:
         shutil.copyfile(source.path, source.image_path)
+        change = (0, 0)
     else:
         image = read_image(source.path)
         source.image_path.write_bytes(encode_image(image, settings))
-        error_sum, error_max = _change(read_image(source.image_path), image)
+        change = _change(read_image(source.image_path), image)
     pixels, size = _read_back(source.image_path, settings)
-    return pixels, Made("copied" if is_same else "converted", size != pixels.shape, error_sum, error_max)
+    return pixels, Made("copied" if is_same else "converted", size != pixels.shape, *change)
 
 
 def _render(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
@@ -163,6 +161,11 @@ def _render(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     source.image_path.write_bytes(encode_image(image, settings))
     pixels, size = _read_back(source.image_path, settings)
     return pixels, Made("rendered", size != pixels.shape, *_change(pixels, image))
+
+
+def _read_back(path: Path, settings: VoiceMels) -> tuple[np.ndarray, tuple[int, int]]:
+    """The published file's pixels in the array's size, and the file's own size."""
+    return decode_image(path, height_px=settings.n_mels, width_px=settings.width_px)
 
 
 def _change(stored: np.ndarray, image: np.ndarray) -> tuple[int, int]:
@@ -183,6 +186,59 @@ def from_first_sound(wave: np.ndarray, n_samples: int) -> np.ndarray:
     return wave[int(np.argmax(np.abs(wave) >= _SILENCE)) :]
 
 
-def _read_back(path: Path, settings: VoiceMels) -> tuple[np.ndarray, tuple[int, int]]:
-    """The published file's pixels in the array's size, and the file's own size."""
-    return decode_image(path, height_px=settings.n_mels, width_px=settings.width_px)
+def _count_images(made: Sequence[Made], settings: VoiceMels) -> dict[str, Any]:
+    """Where the images come from and what encoding them cost: dB for drawn ones, grey levels for ready-made ones.
+
+    Why levels: what a level of a ready-made image stands for is not known.
+    """
+    rendered, copied, converted = (
+        [image for image in made if image.origin == origin] for origin in ("rendered", "copied", "converted")
+    )
+    db_a_level = (settings.max_db - settings.min_db) / 255
+    n_pixels = len(rendered) * settings.n_mels * settings.width_px
+    mean_level = sum(image.error_sum for image in rendered) / n_pixels if rendered else 0
+    max_level = max((image.error_max for image in rendered), default=0)
+    return {
+        "images": len(made),
+        "rendered": len(rendered),
+        "copied": len(copied),
+        "converted": len(converted),
+        "resized_for_training": sum(image.was_resized for image in made),
+        "encoding_error_mean_db": round(mean_level * db_a_level, 4) if rendered else None,
+        "encoding_error_max_db": round(max_level * db_a_level, 4) if rendered else None,
+        "conversion_error_max_levels": max((image.error_max for image in converted), default=None),
+    }
+
+
+def _count_sounds(sounds: pd.DataFrame, settings: VoiceMels) -> dict[str, Any]:
+    """How many recordings the settings cut, lengthen, or ask for more bandwidth than they have."""
+    duration_s = sounds["duration_s"].astype("float64")
+    half_rate_hz = sounds["sample_rate_hz"].astype("float64") / 2
+    unused_s = float((duration_s - settings.clip_seconds).clip(lower=0).sum())
+    return {
+        "unused_sound_share": round(unused_s / float(duration_s.sum()), 4) if len(sounds) else 0.0,
+        "longer_than_clip": int((duration_s > settings.clip_seconds).sum()),
+        "shorter_than_clip": int((duration_s < settings.clip_seconds).sum()),
+        "sampled_under_fmax": int((half_rate_hz < settings.fmax_hz).sum()),
+    }
+
+
+def describe(counts: Mapping[str, Any], settings: VoiceMels) -> list[str]:
+    """The counts of `make_images` as lines to read."""
+    lines = [
+        f"{counts['images']} mel images ({settings.format}): {counts['rendered']} drawn from recordings, "
+        f"{counts['copied']} ready-made and copied, {counts['converted']} ready-made and stored anew"
+    ]
+    if counts["rendered"]:
+        mean_db, max_db = counts["encoding_error_mean_db"], counts["encoding_error_max_db"]
+        lines.append(f"{settings.format} changes the drawn images by {mean_db:.2g} dB on average, {max_db:.2g} at most")
+    clip, fmax = f"clip_seconds ({settings.clip_seconds:g} s)", f"fmax_hz ({settings.fmax_hz:g} Hz)"
+    unused = counts["unused_sound_share"]
+    size = f"{settings.n_mels} x {settings.width_px} px"
+    notes = {
+        "longer_than_clip": f"recordings are longer than voice.mels.{clip}; {unused:.1%} of the sound is not used",
+        "shorter_than_clip": f"recordings are shorter than voice.mels.{clip}; silence is drawn after them",
+        "sampled_under_fmax": f"recordings have half their rate under voice.mels.{fmax}; the rows above it are empty",
+        "resized_for_training": f"ready-made images are not of {size}; the array for training holds them resized",
+    }
+    return lines + [f"NOTE: {counts[name]} {note}" for name, note in notes.items() if counts[name]]

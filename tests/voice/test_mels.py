@@ -11,8 +11,7 @@ from PIL import Image
 from evensong.audio.decode import read_wav, write_wav
 from evensong.audio.mel_images import encode_image, mel_image
 from evensong.errors import DataError, IntegrityError
-from evensong.voice.image_counts import describe
-from evensong.voice.images import from_first_sound, image_table, make_images
+from evensong.voice.mels import describe, from_first_sound, image_table, make_images
 from evensong.voice.recordings import scan_recordings
 from evensong.voice.scan_tables import used_recordings
 
