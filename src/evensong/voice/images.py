@@ -12,9 +12,9 @@ from evensong.audio.decode import decode, downmix, resample
 from evensong.audio.mel import samples_of
 from evensong.audio.mel_images import decode_image, encode_image, mel_image, read_image
 from evensong.errors import DataError, InputFault, IntegrityError
+from evensong.intake.opening import file_digest
 from evensong.run.parallel import map_tasks
 from evensong.schemas import VoiceMels
-from evensong.voice.content import file_digest
 from evensong.voice.disclosure import unnamed_os_errors
 from evensong.voice.image_counts import Made, count_images, count_sounds
 
@@ -125,7 +125,7 @@ def _make_batch(task: _Task) -> list[tuple[np.ndarray, Made]]:
 
 def _make(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     try:
-        if file_digest(source.path)["sha256"] != source.sha256:
+        if file_digest(source.path) != source.sha256:
             raise IntegrityError(f"a recording changed since the scan; {_AGAIN}")
         if source.kind == "image":
             return _take_image(source, settings)
