@@ -106,18 +106,6 @@ def equal_contents(contents: Iterable[tuple[str, str, str]]) -> tuple[dict[str, 
     return repeated, shared
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        InputFault: Q_UNREADABLE.
-    """
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise InputFault("Q_UNREADABLE", error.strerror or "cannot be read") from None
-
-
 def _open(task: _Task) -> Opened:
     """Open one candidate; runs in a worker."""
     path = task.root / task.path

@@ -14,7 +14,6 @@ from evensong.intake.names import name_fault, nfc
 # mark a second copy of a file with them ("name (1).jpg", "name copy.jpg").
 _NAME = re.compile(r"([^_]+)_([^_]+)_([^\s()\[\]]+)\.([^.\s]+)")
 _COPY = re.compile(r"(copy of|kopie von|copie de|copia de) ", re.IGNORECASE)  # as sharing services name a copy
-_TWINS = "differ only in upper and lower case, outer spaces or accents' encoding; write each one the same everywhere"
 _MOST_NAMED = 20
 
 
@@ -101,7 +100,10 @@ def case_twins(ids: Iterable[str]) -> list[list[str]]:
 
 def describe_twins(n_twins: int, what: str = "healthCode") -> str:
     """What to do about `case_twins`."""
-    return f"{n_twins} {what}(s) are written in ways that {_TWINS}"
+    return (
+        f"{n_twins} {what}(s) are written in ways that differ only in upper and lower case, outer spaces or accents' "
+        "encoding; write each one the same everywhere"
+    )
 
 
 def refuse_case_twins(sources: Sequence[Located]) -> None:
