@@ -193,18 +193,21 @@ def test_scan_class_folder_with_a_control_character_is_refused(night):
         scan(night)
 
 
+@pytest.mark.fault("B20")
 def test_scan_class_folders_equal_but_for_unicode_form_are_refused(night):
     (night / unicodedata.normalize("NFD", "Flugzeug é")).mkdir()
     with pytest.raises(DataError, match="differ only in their Unicode form"):
         scan(night)
 
 
+@pytest.mark.fault("B20")
 def test_scan_class_folders_equal_but_for_case_are_refused(night):
     (night / "Asio Flammeus").mkdir()
     with pytest.raises(DataError, match=r"asio flammeus and .*Asio Flammeus: .* differ only in upper and lower case"):
         scan(night)
 
 
+@pytest.mark.fault("B19")
 @pytest.mark.parametrize("character", ["\u202e", "\u200b", "\ufeff"])
 def test_scan_class_folder_with_a_character_that_cannot_be_seen_is_refused(night, character):
     (night / f"ow{character}l").mkdir()
