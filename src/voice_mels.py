@@ -4,13 +4,13 @@ from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
+from evensong.intake.tables import read_own_table, used_rows
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceMels
 from evensong.voice.mels import describe, image_table, make_images
-from evensong.voice.scan_tables import read_text_table, used_recordings
 
 RECORDINGS = Path("data/voice/recordings")
 SCAN = Path("artifacts/voice/scan/recordings.csv")
@@ -22,7 +22,7 @@ METRICS = "metrics/voice/mels.json"
 
 def main() -> None:
     settings = load_section("voice.mels", VoiceMels)
-    used = used_recordings(read_text_table(SCAN))
+    used = used_rows(read_own_table(SCAN))
     with publishing("voice_mels", [IMAGES, ARRAY, TABLE, METRICS]) as staged:
         counts = make_images(
             used,

@@ -4,23 +4,24 @@ from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
+from evensong.intake.problems import problem_file
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceScan
-from evensong.voice.recordings import scan_recordings
-from evensong.voice.scan_counts import describe
+from evensong.voice.scan import describe, scan_recordings
 
 RECORDINGS = Path("data/voice/recordings")
 FOLDER = "artifacts/voice/scan"
+PROBLEMS = Path("artifacts/voice/problems.csv")  # by name, for this machine alone; no output
 METRICS = "metrics/voice/scan.json"
 
 
 def main() -> None:
     settings = load_section("voice.scan", VoiceScan)
     with publishing("voice_scan", [FOLDER, METRICS]) as staged:
-        scan = scan_recordings(RECORDINGS, settings, workers=n_workers())
+        scan = scan_recordings(RECORDINGS, settings, workers=n_workers(), tell=problem_file(PROBLEMS))
         staged[FOLDER].mkdir()
         write_csv(staged[FOLDER] / "recordings.csv", scan.recordings)
         write_csv(staged[FOLDER] / "quarantine.csv", scan.quarantine)

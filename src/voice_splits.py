@@ -5,12 +5,12 @@ from pathlib import Path
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.errors import DataError
+from evensong.intake.tables import read_own_table, used_rows
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.schemas import SUBDBS, VoiceSplits
 from evensong.voice.cohort import NO_LISTS, read_demographics, read_given_splits, refuse_stray_lists
-from evensong.voice.names import refuse_case_twins
-from evensong.voice.scan_tables import locate_patients, read_text_table, used_recordings
+from evensong.voice.names import locate, refuse_case_twins
 from evensong.voice.splits import describe, make_splits, write_splits
 
 COHORT = Path("data/voice/cohort")
@@ -25,15 +25,15 @@ def main() -> None:
         raise DataError(f"{COHORT}: no such folder; put Demographics_Survey.csv there")
     with publishing("voice_splits", [FOLDER]) as staged:
         survey = read_demographics(COHORT / "Demographics_Survey.csv")
-        recordings = read_text_table(SCAN)
+        recordings = read_own_table(SCAN)
         refuse_stray_lists(COHORT, COHORT / "splits")
         given = read_given_splits(COHORT / "splits", subdbs, n_folds=settings.n_folds)
-        located = [survey.located, locate_patients(recordings, SCAN)]
+        located = [survey.located, locate(recordings["healthCode"], SCAN)]
         refuse_case_twins([*located, *(given.located if given else [])])
         if given:
             splits = given.splits
         else:
-            recorded = set(used_recordings(recordings)["healthCode"])
+            recorded = set(used_rows(recordings)["healthCode"])
             labels = {patient: label for patient, label in survey.labelled.items() if patient in recorded}
             n_diagnosed = len(survey.labelled)
             splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed, n_diagnosed=n_diagnosed)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
+from evensong.intake.tables import read_own_table
 from evensong.params import load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import SUBDBS
 from evensong.voice.account import count_table, describe, dropped_rows, notes, summarise_tables
-from evensong.voice.scan_tables import read_text_table
 from evensong.voice.splits import read_accounts, read_labels, read_splits
 from evensong.voice.tables import Cohort, join_lists, member_tables
 
@@ -25,9 +25,9 @@ def main() -> None:
     subdbs = load_value("voice.subdbs", SUBDBS)
     cohort = Cohort(
         labels=read_labels(SPLITS),
-        recordings=read_text_table(SCAN / "recordings.csv"),
-        quarantine=read_text_table(SCAN / "quarantine.csv"),
-        images=read_text_table(IMAGE_TABLE),
+        recordings=read_own_table(SCAN / "recordings.csv"),
+        quarantine=read_own_table(SCAN / "quarantine.csv"),
+        images=read_own_table(IMAGE_TABLE),
     )
     with publishing("voice_tables", [FOLDER, METRICS, PLOT]) as staged:
         joined = join_lists(read_splits(SPLITS, subdbs), cohort)

@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 
 from evensong.machine import memory_gb, n_cores
 from evensong.errors import EvensongError, ResourceError
-from evensong.intake.listing import GROUPS_FILE, list_entries
 from evensong.intake.names import counted
-from evensong.night.sources import assign_sources, read_groups
+from evensong.night.classes import class_of, list_clips
+from evensong.night.sources import GROUPS_FILE, assign_sources, read_groups
 from evensong.params import load_section
 from evensong.schemas import NightScan, Params
 
@@ -161,8 +161,8 @@ def _night(root: Path) -> Iterator[Finding]:
         yield Finding("note", "no data/night here")
         return
     settings = load_section("night.scan", NightScan, root / "params.yaml")
-    class_names, entries = list_entries(folder, recursive=settings.recursive)
-    clips = {entry.path: entry.class_name for entry in entries if entry.outcome == "candidate"}
+    class_names, entries = list_clips(folder, recursive=settings.recursive)
+    clips = {entry.path: class_of(entry.path) for entry in entries if entry.outcome == "candidate"}
     table = folder / GROUPS_FILE
     if settings.group_pattern is None and not table.is_file():
         yield Finding("note", f"{len(clips)} clips; night.scan.group_pattern: null makes each a source of its own")

@@ -68,7 +68,18 @@ def test_unique_slugs_adds_a_digest_only_where_names_collide():
 
 @pytest.mark.fault("B04", "B05", "H14")
 @pytest.mark.parametrize(
-    "name", ["a\nb.wav", "a\x1b[31m.wav", "a\u2028b", "a\x7f", b"\xff.wav".decode("utf-8", "surrogateescape")]
+    "name",
+    [
+        "a\nb.wav",
+        "a\x1b[31m.wav",
+        "a\u2028b",
+        "a\x7f",
+        "a\u202eb",
+        "a\u200bb",
+        "\ufeffa",
+        "e\u200dx",
+        b"\xff.wav".decode("utf-8", "surrogateescape"),
+    ],
 )
 def test_name_fault_of_control_characters_and_bad_bytes(name):
     assert name_fault(name)
@@ -76,7 +87,9 @@ def test_name_fault_of_control_characters_and_bad_bytes(name):
 
 
 @pytest.mark.fault("B03")
-@pytest.mark.parametrize("name", ["плохо ли", 'it\'s "quoted"', "-x.wav", "=cmd()", "é"])
+@pytest.mark.parametrize(
+    "name", ["плохо ли", 'it\'s "quoted"', "-x.wav", "=cmd()", "é", "می\u200cروم", "क्\u200dष", "👩\u200d🔬"]
+)
 def test_name_fault_accepts_what_people_type(name):
     assert name_fault(name) is None
     assert printable(name) == name

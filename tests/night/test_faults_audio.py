@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.audio.conftest import RATE_HZ, m4a_bytes, sndfile_bytes, wav_bytes
-from tests.night.test_scan import outcome_of, scan, used
+from tests.night.scans import outcome_of, scan, used
 
-import evensong.night.scan as scan_module
 from evensong.audio.augment import apply
 from evensong.audio.mel import log_mel
+from evensong.intake import opening
 from evensong.params import load_section
 from evensong.schemas import NightMels
 
@@ -137,13 +137,13 @@ def misbehave(path: Path, limits: object) -> object:
     return inspect(path, limits)
 
 
-inspect = scan_module.inspect
+inspect = opening.inspect
 
 
 @pytest.mark.fault("A30")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_scan_decoder_that_crashes_or_hangs_costs_its_file_alone(night, clip, monkeypatch, workers):
-    monkeypatch.setattr(scan_module, "inspect", misbehave)
+    monkeypatch.setattr(opening, "inspect", misbehave)
     for n, name in enumerate(("crash.wav", "hang.wav")):
         clip(night / "asio flammeus" / name, 500 + n)
     found = scan(night, workers=workers)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.audio.conftest import RATE_HZ, m4a_bytes, sndfile_bytes
-from tests.night.test_scan import scan
+from tests.night.scans import scan
 
-from evensong.intake.listing import Entry, list_entries
+from evensong.night.classes import list_clips
 
 REASONS = {
     *("Q_EMPTY", "Q_FORMAT", "Q_CODEC", "Q_TRUNCATED", "Q_CORRUPT", "Q_TOO_LONG", "Q_TOO_SHORT", "Q_SAMPLE_RATE"),
@@ -54,7 +54,7 @@ def test_scan_of_damaged_files_loses_none(night, whole, seed):
     contents = {f"f{n} {name}": mutated(whole[name], rng) for name in whole for n in range(N_EACH)}
     for name, content in contents.items():
         (night / "asio flammeus" / name).write_bytes(content)
-    entries: list[Entry] = list_entries(night, recursive=False)[1]
+    entries = list_clips(night, recursive=False)[1]
     found = scan(night, workers=2, max_quarantined=1.0)
 
     in_tables = [*found.clips["path"], *found.quarantine["path"]]

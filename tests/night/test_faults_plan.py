@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.night.test_scan import scan
+from tests.night.scans import scan
 from tests.night.test_split import RATIOS, SPLITS, counts_of, pool_of, private
 from tests.pipeline.test_dvc_contract import SRC, STAGES, loaded_sections, outputs
 

@@ -7,36 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from tests.night.scans import outcome_of, scan, used
 from tests.privileges import without_root
 
-import evensong.night.scan as scan_module
 from evensong.errors import DataError, IntegrityError
-from evensong.night.scan import scan_folder
-from evensong.schemas import NightScan
-
-LIMITS = {
-    "group_pattern": None,
-    "recursive": False,
-    "min_seconds": 0.25,
-    "max_seconds": 60.0,
-    "silence_dbfs": -80.0,
-    "max_clipped_share": 0.5,
-    "max_quarantined": 0.5,
-}
-
-
-def scan(root, *, workers=1, **changes):
-    return scan_folder(root, NightScan.model_validate(LIMITS | changes), workers=workers)
-
-
-def outcome_of(found, path):
-    rows = found.quarantine[found.quarantine["path"] == path]
-    assert len(rows) == 1, found.quarantine
-    return rows["outcome"].item(), rows["reason"].item()
-
-
-def used(found):
-    return found.clips.loc[found.clips["status"] == "used", "path"].tolist()
+from evensong.intake import opening
 
 
 @pytest.mark.fault("A13", "B06", "B16", "C02")
@@ -218,10 +193,34 @@ def test_scan_class_folder_with_a_control_character_is_refused(night):
         scan(night)
 
 
+@pytest.mark.fault("B20")
 def test_scan_class_folders_equal_but_for_unicode_form_are_refused(night):
     (night / unicodedata.normalize("NFD", "Flugzeug é")).mkdir()
     with pytest.raises(DataError, match="differ only in their Unicode form"):
         scan(night)
+
+
+@pytest.mark.fault("B20")
+def test_scan_class_folders_equal_but_for_case_are_refused(night):
+    (night / "Asio Flammeus").mkdir()
+    with pytest.raises(DataError, match=r"asio flammeus and .*Asio Flammeus: .* differ only in upper and lower case"):
+        scan(night)
+
+
+@pytest.mark.fault("B19")
+@pytest.mark.parametrize("character", ["\u202e", "\u200b", "\ufeff"])
+def test_scan_class_folder_with_a_character_that_cannot_be_seen_is_refused(night, character):
+    (night / f"ow{character}l").mkdir()
+    with pytest.raises(DataError, match=rf"ow\\u\w+l: .*invisible character U\+{ord(character):04X}"):
+        scan(night)
+
+
+def test_scan_link_to_itself_is_refused_or_passed_over(night):
+    for place in (night, night / "asio flammeus"):
+        (place / "loop").symlink_to("loop")
+    found = scan(night)
+    assert outcome_of(found, "loop") == ("ignored", "beside the class folders")
+    assert outcome_of(found, "asio flammeus/loop") == ("ignored", "not audio")
 
 
 @pytest.mark.fault("B02")
@@ -245,7 +244,7 @@ def test_scan_unreadable_file_is_quarantined(night, tmp_path):
 @pytest.mark.fault("B12")
 @pytest.mark.parametrize("content", [None, b"half a fi"])
 def test_scan_file_changed_while_it_was_read_is_an_error(night, monkeypatch, content):
-    real = scan_module.inspect
+    real = opening.inspect
 
     def inspect(path, limits):
         if content is not None:  # a copy that is still going on must not pass for a broken file
@@ -253,8 +252,8 @@ def test_scan_file_changed_while_it_was_read_is_an_error(night, monkeypatch, con
         os.utime(path, ns=(1, 1))
         return real(path, limits)
 
-    monkeypatch.setattr(scan_module, "inspect", inspect)
-    with pytest.raises(IntegrityError, match="changed while it was read"):
+    monkeypatch.setattr(opening, "inspect", inspect)
+    with pytest.raises(IntegrityError, match=r"changed while read(.|\n)*asio flammeus/call0_take0.wav: changed"):
         scan(night)
 
 

@@ -16,10 +16,9 @@ from tests.voice.conftest import VoiceFolder
 ROOT = Path(__file__).parents[2]
 CANARY = b"00000000-0000-4000"  # how every id of this cohort begins: patients' and records'
 DATA_STAGES = ("voice_scan", "voice_mels", "voice_splits", "voice_tables")
-# DVC outputs that hold a row or a file a patient; everything else may not name one.
-PER_PATIENT = re.compile(
-    r"artifacts/voice/(scan|melSpec|splits|combined)/|artifacts/voice/mels\.csv|artifacts/voice/.*/?predictions\.csv"
-)
+# DVC outputs that hold a row or a file a patient, and the local file of problems; everything else may not name one.
+PER_PATIENT = re.compile(r"artifacts/voice/((scan|melSpec|splits|combined)/|(mels|problems)\.csv|.*/?predictions\.csv)")
+PROBLEMS = "artifacts/voice/problems.csv"
 SMALL_PARAMS = {
     r"subdbs:\n(  - \d\n)+": "subdbs:\n  - 3\n  - 5\n",
     r"  n_folds: 10": "  n_folds: 3",
@@ -262,8 +261,20 @@ def test_a_failure_names_no_patient_and_leaves_what_was_published(
     found_code, said = cohort.run(*command.split(), before=limit)
     assert (found_code, message in said) == (code, True), said
     assert CANARY not in said
-    assert cohort.published() == before
+    published = cohort.published()
+    named = published.pop(PROBLEMS, b"")
+    assert (CANARY in named) == (PROBLEMS.encode() in said) == (command == "voice_scan")
+    assert published == before
     assert cohort.leaks() == []
+
+
+def test_the_file_of_problems_goes_when_they_are_gone(cohort: Cohort) -> None:
+    recording_in_two_formats(cohort)
+    assert cohort.run("voice_scan")[0] == 3
+    assert (cohort.folder / PROBLEMS).stat().st_mode & 0o777 == 0o600
+    cohort.recordings.path(1, 1, ".jpg").unlink()
+    assert cohort.run("voice_scan")[0] == 0
+    assert PROBLEMS not in cohort.published()
 
 
 def test_what_is_used_with_a_warning_names_no_patient(cohort: Cohort) -> None:

@@ -11,15 +11,15 @@ from PIL import Image
 from evensong.audio.decode import read_wav, write_wav
 from evensong.audio.mel_images import encode_image, mel_image
 from evensong.errors import DataError, IntegrityError
+from evensong.intake.tables import used_rows
 from evensong.voice.mels import describe, from_first_sound, image_table, make_images
-from evensong.voice.recordings import scan_recordings
-from evensong.voice.scan_tables import used_recordings
+from evensong.voice.scan import scan_recordings
 
 
 @pytest.fixture
 def make(folder, scan_settings, mel_settings, tmp_path):
     def run(workers=1, **changes):
-        used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+        used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
         wanted = mel_settings.model_copy(update=changes)
         out = tmp_path / f"out{workers}{len(list(tmp_path.iterdir()))}"
         out.mkdir()
@@ -68,7 +68,7 @@ def test_the_array_has_the_bytes_that_numpy_saves(folder, make):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_is_a_system_error(folder, scan_settings, mel_settings, tmp_path):
     folder.image(1, 1)
-    used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
     with pytest.raises(OSError, match="No space left"):
         make_images(
             used,
@@ -163,7 +163,7 @@ def test_images_do_not_depend_on_workers(folder, make):
 @pytest.mark.fault("F06")
 def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, scan_settings, mel_settings, tmp_path):
     path = folder.tone(1, 1)
-    used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
     for change in (lambda: folder.tone(1, 1, level=0.2), path.unlink):
         change()
         with pytest.raises(IntegrityError, match=r"(since the scan|any more).*run `dvc repro` again") as caught:
@@ -183,7 +183,7 @@ def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, 
 @given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_any_changed_byte_of_a_scanned_image_stops(folder, scan_settings, mel_settings, tmp_path, place, flip):
     path = folder.image(1, 1)
-    used = used_recordings(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= flip
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""A cohort CSV -> its rows as text, or an error that names lines; nothing is guessed, converted or skipped."""
+"""A CSV that people made -> its rows as text, or an error that names lines; nothing is converted or skipped."""
 
 import csv
 import difflib
@@ -40,7 +40,7 @@ class Problems:
     found: list[str] = field(default_factory=list)
 
     def add(self, line: int, text: str) -> None:
-        """Note a problem of one line; the text holds no cell's value."""
+        """Note a problem of one line; the text holds no cell's value where that may be a patient's id."""
         self.found.append(f"line {line}: {text}")
 
     def refuse(self) -> None:
@@ -67,7 +67,9 @@ def read_table(path: Path, columns: Sequence[str]) -> TextTable:
         DataError: the file is missing, empty, not UTF-8, holds NUL, has a bad header or no rows, or a row with
             another number of fields than the header. Cells are never repeated in the message.
     """
-    rows, lines = _split(path, _text(path))
+    text = _text(path)
+    _check_separator(path, text, columns)
+    rows, lines = _split(path, text)
     if not rows:
         raise DataError(f"{path}: the file is empty; expected the columns {', '.join(columns)}")
     header = [name.strip() for name in rows[0]]
@@ -86,7 +88,7 @@ def read_table(path: Path, columns: Sequence[str]) -> TextTable:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path}: more than {_MOST_BYTES} bytes, which no patient table needs")
+            raise DataError(f"{path}: more than {_MOST_BYTES} bytes, which no table of files or patients needs")
         raw = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: the file is missing") from error
@@ -115,10 +117,18 @@ def _split(path: Path, text: str) -> tuple[list[list[str]], list[int]]:
                 lines.append(start)
             start = reader.line_num + 1
     except csv.Error as error:
-        separator = _separator_of(text.split("\n", 1)[0]) if start == 1 else None
-        advice = separator or f"line {start}: {error}; check the quotes"
-        raise DataError(f"{path}: {advice}") from None
+        raise DataError(f"{path}: line {start}: {error}; check the quotes") from None
     return rows, lines
+
+
+def _check_separator(path: Path, text: str, columns: Sequence[str]) -> None:
+    header = text.lstrip("\r\n").split("\n", 1)[0]
+    for separator, name in ((";", "semicolon"), ("\t", "tab")):
+        if separator in header and "," not in header:
+            raise DataError(
+                f"{path}: expected comma-separated columns {', '.join(columns)}; the header is one field, separated by "
+                f"a {name}: save the file with commas"
+            )
 
 
 def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None:
@@ -134,9 +144,6 @@ def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None
 
 def _describe(header: list[str], columns: Sequence[str], missing: Sequence[str]) -> str:
     """What the first line looks like; its cells are shown only where it surely is a header and not a patient's row."""
-    separator = _separator_of(header[0]) if len(header) == 1 else None
-    if separator:
-        return separator
     if header[0].startswith("sep="):
         return "remove the first line, sep=, which is for Excel"
     near = [(name, _nearest(name, header)) for name in missing]
@@ -145,14 +152,6 @@ def _describe(header: list[str], columns: Sequence[str], missing: Sequence[str])
         found = ", ".join(_shown(place, name) for place, name in enumerate(header, 1))
         return f"found {found}; {advice}" if advice else f"found {found}"
     return f"the first line holds {len(header)} field(s) and none of the column names: is the header missing?"
-
-
-def _separator_of(line: str) -> str | None:
-    """Advice where a header without commas holds another separator."""
-    for separator, name in ((";", "a semicolon"), ("\t", "a tab")):
-        if separator in line and "," not in line:
-            return f"the columns seem to be separated by {name}: save the file with commas"
-    return None
 
 
 def _shown(place: int, name: str) -> str:

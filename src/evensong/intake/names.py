@@ -12,7 +12,10 @@ _UNSAFE = re.compile(r"[^0-9A-Za-z._-]+")
 _DEVICE_NAMES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 )
-_LINE_BREAKING = frozenset({"Cc", "Zl", "Zp"})  # control characters, line and paragraph separators
+# Control characters, line and paragraph separators, and what cannot be seen: with a zero-width space or a change of
+# direction in one of them, two names look the same.
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})
+_JOINED = re.compile(r"(?<=[\u0590-\u1fff\u2100-\U0010ffff])[\u200c\u200d]")  # as Persian, Hindi and emoji need them
 
 
 def nfc(name: str) -> str:
@@ -28,10 +31,12 @@ def name_fault(name: str) -> str | None:
     """
     try:
         name.encode("utf-8")
-    except UnicodeEncodeError:
-        return f"the name is not UTF-8 (bytes {os.fsencode(name).hex()})"
-    broken = [character for character in name if unicodedata.category(character) in _LINE_BREAKING]
-    return f"control character U+{ord(broken[0]):04X} in the name" if broken else None
+    except UnicodeEncodeError as error:
+        return f"the name is not UTF-8 (bytes {os.fsencode(name[error.start : error.end]).hex()})"
+    for character in _unseen(name):
+        kind = "control" if unicodedata.category(character) == "Cc" else "invisible"
+        return f"{kind} character U+{ord(character):04X} in the name"
+    return None
 
 
 def counted(n: int, noun: str) -> str:
@@ -40,14 +45,15 @@ def counted(n: int, noun: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A name that fits on one line of a report: control characters and undecodable bytes as escapes."""
+    """A name that fits on one line of a report: unseen characters and undecodable bytes as escapes."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in _LINE_BREAKING
-        else character
-        for character in text
-    )
+    for character in _unseen(text):
+        text = text.replace(character, character.encode("unicode_escape").decode("ascii"))
+    return text
+
+
+def _unseen(name: str) -> list[str]:
+    return [character for character in _JOINED.sub("", name) if unicodedata.category(character) in _UNSEEN]
 
 
 def slug(name: str) -> str:

@@ -1,44 +1,41 @@
-"""Readers of the night track's CSV tables: text stays text, whatever it looks like."""
+"""The pipeline's own CSV tables, read back: text stays text, whatever it looks like."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from evensong.errors import IntegrityError
 
+_CLIP_TEXTS = ("path", "class_name", "source_id", "status", "sha256", "pcm_sha256")
 _CLIP_NUMBERS = (
-    "n_channels",
-    "sample_rate_hz",
-    "n_frames",
-    "duration_s",
-    "peak_dbfs",
-    "rms_dbfs",
-    "clipped_share",
-    "silence_share",
-    "bandwidth_hz",
+    *("n_channels", "sample_rate_hz", "n_frames", "duration_s", "peak_dbfs", "rms_dbfs"),
+    *("clipped_share", "silence_share", "bandwidth_hz"),
 )
+_POOL_TEXTS = ("file_path", "class_name", "class_slug", "source_id", "pcm_sha256")
 _POOL_NUMBERS = ("is_augmented", "copy", "sample_rate_hz", "n_samples", "mel_row", "peak_scale")
 
 
 def read_clips(path: Path) -> pd.DataFrame:
-    """Read the scan's clips.csv.
-
-    Raises:
-        IntegrityError: the file is missing, or is not what night_scan writes.
-    """
-    return _read(path, _CLIP_NUMBERS, ("path", "class_name", "source_id", "status", "sha256", "pcm_sha256"))
+    """Read the night scan's clips.csv, as `read_own_table`."""
+    return read_own_table(path, numbers=_CLIP_NUMBERS, texts=_CLIP_TEXTS)
 
 
 def read_pool(path: Path) -> pd.DataFrame:
-    """Read pool.csv: one row a pool file.
+    """Read pool.csv, one row a pool file, as `read_own_table`."""
+    return read_own_table(path, numbers=_POOL_NUMBERS, texts=_POOL_TEXTS)
+
+
+def read_own_table(path: Path, *, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table that a stage wrote.
+
+    Args:
+        numbers: columns that must be there and are turned into numbers; all others stay text, a blank one empty.
+        texts: columns that must be there.
 
     Raises:
-        IntegrityError: the file is missing, or is not what night_augment writes.
+        IntegrityError: the file is missing, or is not what the stage writes.
     """
-    return _read(path, _POOL_NUMBERS, ("file_path", "class_name", "class_slug", "source_id", "pcm_sha256"))
-
-
-def _read(path: Path, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
     try:
         # Without dtype and keep_default_na a class named "007" or "NA" would come back as something else.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -49,4 +46,9 @@ def _read(path: Path, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.Da
     except FileNotFoundError as error:
         raise IntegrityError(f"{path}: no such file; run the stage that writes it first (dvc repro)") from error
     except (ValueError, pd.errors.ParserError) as error:
-        raise IntegrityError(f"{path}: not the table this stage reads ({error}); rerun the stage before it") from error
+        raise IntegrityError(f"{path}: not the table this stage reads; rerun the stage before it") from error
+
+
+def used_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a scan's table that later stages work on, in their order."""
+    return table[table["status"] == "used"].reset_index(drop=True)

@@ -1,13 +1,14 @@
 """Which clips share a source: a groups table, a pattern on the file name, or each clip alone."""
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from evensong.errors import DataError
+from evensong.intake.csv_tables import Problems, read_table
 from evensong.intake.names import name_fault, nfc
 
+GROUPS_FILE = "groups.csv"
 _SHOWN = 3
 
 
@@ -58,37 +59,20 @@ def read_groups(path: Path) -> dict[str, str]:
         Source id by path (composed Unicode form, slashes).
 
     Raises:
-        DataError: not UTF-8 CSV, a column is missing, a cell is blank, or a path has two sources.
+        DataError: anything `read_table` refuses, a blank cell, a source_id that cannot be used, or two for one path.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            columns = {name.strip(): name for name in reader.fieldnames or []}
-            missing = [name for name in ("path", "source_id") if name not in columns]
-            if missing:
-                advice = "the first line must name them"
-                if any(mark in name for name in columns for mark in ";\t"):
-                    advice += ", and the separator must be a comma"
-                raise DataError(f"{path}: no column {' and no column '.join(missing)}; {advice}")
-            rows = [(reader.line_num, row[columns["path"]], row[columns["source_id"]]) for row in reader]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; save the table as UTF-8 CSV") from error
-    except csv.Error as error:
-        raise DataError(f"{path}: not a CSV table ({error})") from error
+    table = read_table(path, ("path", "source_id"))
+    problems = Problems(path)
     groups: dict[str, str] = {}
-    for line, clip, source in rows:
-        clip_path, source_id = _checked_row(path, line, clip, source)
-        if groups.setdefault(clip_path, source_id) != source_id:
-            raise DataError(f"{path} line {line}: a second source for {clip_path}")
+    for line, *cells in zip(table.lines, table.values["path"], table.values["source_id"], strict=True):
+        clip, source_id = (nfc(cell.strip()) for cell in cells)
+        clip = clip.replace("\\", "/").removeprefix("./")
+        fault = name_fault(source_id)
+        if not clip or not source_id:
+            problems.add(line, "path and source_id must both be filled in")
+        elif fault is not None:
+            problems.add(line, f"the source_id cannot be used ({fault})")
+        elif groups.setdefault(clip, source_id) != source_id:
+            problems.add(line, f"a second source for {clip}")
+    problems.refuse()
     return groups
-
-
-def _checked_row(path: Path, line: int, clip: str | None, source: str | None) -> tuple[str, str]:
-    clip_path = nfc((clip or "").strip()).replace("\\", "/").removeprefix("./")
-    source_id = nfc((source or "").strip())
-    if not clip_path or not source_id:
-        raise DataError(f"{path} line {line}: path and source_id must both be filled in")
-    fault = name_fault(source_id)
-    if fault is not None:
-        raise DataError(f"{path} line {line}: the source_id cannot be used ({fault})")
-    return clip_path, source_id

@@ -13,9 +13,9 @@ from evensong.audio.decode import decode, downmix, resample
 from evensong.audio.mel import samples_of
 from evensong.audio.mel_images import decode_image, encode_image, mel_image, read_image
 from evensong.errors import DataError, InputFault, IntegrityError
+from evensong.keys import file_sha256
 from evensong.run.parallel import map_tasks
 from evensong.schemas import VoiceMels
-from evensong.voice.content import file_digest
 from evensong.voice.disclosure import unnamed_os_errors
 
 _IDS = ["healthCode", "record_id", "column_id"]
@@ -125,13 +125,20 @@ def _make_batch(settings: VoiceMels, sources: Sequence[_Source]) -> list[tuple[n
 
 def _make(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
     try:
-        if file_digest(source.path)["sha256"] != source.sha256:
+        if _digest(source.path) != source.sha256:
             raise IntegrityError(f"a recording changed since the scan; {_AGAIN}")
         return _take_image(source, settings) if source.kind == "image" else _render(source, settings)
     except InputFault as fault:
         raise IntegrityError(
             f"a recording that the scan could read cannot be read any more ({fault}); {_AGAIN}"
         ) from None
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise InputFault("Q_UNREADABLE", f"cannot be read ({error.strerror})") from None
 
 
 def _take_image(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:

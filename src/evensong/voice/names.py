@@ -1,20 +1,19 @@
 """File names -> who was recorded, when and with which task; ids are compared exactly as written."""
 
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from evensong.errors import DataError, InputFault
+from evensong.intake.names import name_fault, nfc
 
 # The first two parts hold no underscore; the third may, but no space or bracket: browsers and file managers
 # mark a second copy of a file with them ("name (1).jpg", "name copy.jpg").
 _NAME = re.compile(r"([^_]+)_([^_]+)_([^\s()\[\]]+)\.([^.\s]+)")
 _COPY = re.compile(r"(copy of|kopie von|copie de|copia de) ", re.IGNORECASE)  # as sharing services name a copy
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\]")
 _MOST_NAMED = 20
 
 
@@ -39,20 +38,16 @@ def parse_name(name: str) -> RecordingName:
         name: the file's name without folders.
 
     Raises:
-        InputFault: Q_NAME; the name has another form, or holds a control character, a slash or a backslash.
+        InputFault: Q_NAME; the name has another form, or holds a character that no name may hold.
     """
-    if _FORBIDDEN.search(name):
-        raise InputFault("Q_NAME", "the name holds a control character, a backslash, or bytes that are not UTF-8")
+    fault = _character_fault(name)
+    if fault is not None:
+        raise InputFault("Q_NAME", fault)
     match = _NAME.fullmatch(name)
     if match is None or _COPY.match(name):
         raise InputFault("Q_NAME", "the name is not {healthCode}_{record_id}_{column_id}.extension")
     health_code, record_id, column_id, suffix = match.groups()
     return RecordingName(health_code, record_id, column_id, f".{suffix.lower()}")
-
-
-def suffix_of(path: str) -> str:
-    """The extension in lower case with its dot; empty where there is none."""
-    return PurePosixPath(path).suffix.lower()
 
 
 def id_problem(value: str) -> str | None:
@@ -61,9 +56,12 @@ def id_problem(value: str) -> str | None:
         return "the healthCode is empty"
     if "_" in value:
         return "the healthCode holds an underscore, which separates the parts of a recording's file name"
-    if _FORBIDDEN.search(value):
-        return "the healthCode holds a control character, a slash or a backslash"
-    return None
+    fault = _character_fault(value)
+    return f"the healthCode cannot be used ({fault})" if fault else None
+
+
+def _character_fault(name: str) -> str | None:
+    return name_fault(name) or ("a slash or a backslash in the name" if re.search(r"[/\\]", name) else None)
 
 
 @dataclass(frozen=True)
@@ -81,27 +79,44 @@ class Located:
     numbers: Mapping[str, int]
 
 
-def refuse_case_twins(sources: Sequence[Located], what: str = "healthCode") -> None:
-    """Refuse ids that differ only in case, outer spaces or Unicode composition.
+def locate(ids: Iterable[str], path: Path) -> Located:
+    """The line of a table on which each id stands first; the header is line 1."""
+    first: dict[str, int] = {}
+    for line, identifier in enumerate(ids, start=2):
+        first.setdefault(identifier, line)
+    return Located(str(path), "line", first)
+
+
+def case_twins(ids: Iterable[str]) -> list[list[str]]:
+    """The ids that differ from others only in case, outer spaces or Unicode composition, those of one in a list.
 
     Why: they are compared as written, so such a pair would be joined to nothing, or hide a leak.
+    """
+    spellings: dict[str, dict[str, None]] = defaultdict(dict)
+    for identifier in ids:
+        spellings[nfc(nfc(identifier).strip().casefold())][identifier] = None
+    return [list(found) for found in spellings.values() if len(found) > 1]
+
+
+def describe_twins(n_twins: int, what: str = "healthCode") -> str:
+    """What to do about `case_twins`."""
+    return (
+        f"{n_twins} {what}(s) are written in ways that differ only in upper and lower case, outer spaces or accents' "
+        "encoding; write each one the same everywhere"
+    )
+
+
+def refuse_case_twins(sources: Sequence[Located]) -> None:
+    """Refuse `case_twins` among the ids of all tables.
 
     Raises:
         DataError: names both places of every pair.
     """
-    spellings: dict[str, dict[str, str]] = defaultdict(dict)
+    places: dict[str, str] = {}
     for source in sources:
         for identifier, number in source.numbers.items():
-            place = f"{source.where} {source.unit} {number}"
-            spellings[_folded(identifier)].setdefault(identifier, place)
-    twins = [" and ".join(places.values()) for places in spellings.values() if len(places) > 1]
+            places.setdefault(identifier, f"{source.where} {source.unit} {number}")
+    twins = [" and ".join(places[spelling] for spelling in found) for found in case_twins(places)]
     if twins:
         more = f"; and {len(twins) - _MOST_NAMED} more" if len(twins) > _MOST_NAMED else ""
-        raise DataError(
-            f"{len(twins)} {what}(s) are written in ways that differ only in upper and lower case, outer spaces or "
-            f"accents' encoding; write each one the same everywhere: {'; '.join(twins[:_MOST_NAMED])}{more}"
-        )
-
-
-def _folded(identifier: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", identifier).strip().casefold())
+        raise DataError(f"{describe_twins(len(twins))}: {'; '.join(twins[:_MOST_NAMED])}{more}")

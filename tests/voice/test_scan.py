@@ -1,3 +1,4 @@
+import errno
 import faulthandler
 import os
 import re
@@ -7,23 +8,34 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tests.voice.conftest import SOUND_KINDS
 
 from evensong.audio.decode import write_wav
-from evensong.errors import DataError
-from evensong.voice import content
-from evensong.voice.recordings import scan_recordings
-from evensong.voice.scan_counts import count_files, describe
+from evensong.errors import DataError, IntegrityError
+from evensong.intake import listing, opening
+from evensong.intake.problems import problem_file
+from evensong.intake.quarantine import QUARANTINE_COLUMNS
+from evensong.voice.scan import count_files, describe, scan_recordings
 
 SRC = Path(__file__).parents[2] / "src/evensong"
 ID = "00000000-0000-4000"
-COUNTS = count_files(0, [], [])
+COUNTS = count_files(0, [], pd.DataFrame(columns=QUARANTINE_COLUMNS))
 
 
 def scan(folder, settings):
     return scan_recordings(folder.root, settings, workers=1)
+
+
+def refused(folder, settings, message, error=DataError):
+    """What a scan that must stop says in its message, which holds no id, and in the file of names."""
+    path = folder.root.parents[2] / "problems.csv"
+    with pytest.raises(error, match=f"{message}.*; each one by name in {path}") as caught:
+        scan_recordings(folder.root, settings, workers=1, tell=problem_file(path))
+    assert ID not in str(caught.value)
+    return [tuple(row) for row in pd.read_csv(path, keep_default_na=False).to_numpy()]
 
 
 def test_recordings_and_images_are_listed_together(folder, scan_settings):
@@ -77,14 +89,14 @@ def misbehave(path, settings):
     return inspect(path, settings)
 
 
-inspect = content.inspect
+inspect = opening.inspect
 CRASHING, HANGING = (f"{record:012d}_audio_audio_m4a.wav" for record in (90, 91))
 
 
 @pytest.mark.fault("A30")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_decoder_that_crashes_or_hangs_costs_its_recording_alone(folder, scan_settings, monkeypatch, workers):
-    monkeypatch.setattr(content, "inspect", misbehave)
+    monkeypatch.setattr(opening, "inspect", misbehave)
     for record in (*range(20), 90, 91):
         folder.tone(1, record)
     found = scan_recordings(folder.root, scan_settings, workers=workers)
@@ -103,17 +115,38 @@ def test_a_ready_made_image_of_one_grey_is_quarantined(folder, scan_settings):
     assert len(found.recordings) == 1
 
 
-def test_over_the_budget_everything_is_told_by_number(folder, scan_settings):
+def test_over_the_budget_every_file_is_in_the_file_of_names(folder, scan_settings):
     for record in range(5):
         folder.tone(1, record)
     for record in (1, 2, 3):
         folder.path(1, record).write_bytes(b"")
-    with pytest.raises(
-        DataError, match=r"3 of 5 recordings .* \(0.5 of the files\)(.|\n)*Q_EMPTY, .*: file 2-4"
-    ) as caught:
-        scan(folder, scan_settings)
-    assert ID not in str(caught.value)
+    named = refused(folder, scan_settings, r"3 of 5 recordings .* \(0.5 of the files\).*: Q_EMPTY 3")
+    assert named == [(folder.path(1, record).name, "Q_EMPTY", "0 bytes") for record in (1, 2, 3)]
     assert scan(folder, scan_settings.model_copy(update={"max_quarantined": 0.6})).counts["used"] == 2
+
+
+@pytest.mark.fault("B12")
+def test_a_recording_that_changes_while_it_is_read_stops(folder, scan_settings, monkeypatch):
+    def inspect_and_change(path, settings):
+        os.utime(path, ns=(1, 1))
+        return inspect(path, settings)
+
+    monkeypatch.setattr(opening, "inspect", inspect_and_change)
+    path = folder.tone(1, 1)
+    named = refused(folder, scan_settings, r"1 file\(s\) changed while read", IntegrityError)
+    assert named == [(path.name, "changed", "")]
+
+
+def test_a_folder_that_cannot_be_read_is_in_the_file_of_names(folder, scan_settings, monkeypatch):
+    def items_of(path):
+        if path.name == "more":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return list(os.scandir(path))
+
+    (folder.root / "more").mkdir()
+    monkeypatch.setattr(listing, "items_of", items_of)
+    named = refused(folder, scan_settings, "a folder cannot be read")
+    assert named == [("more", "unreadable folder", "Permission denied")]
 
 
 @pytest.mark.fault("F13")
@@ -134,9 +167,8 @@ def test_equal_content_under_two_patients_stops(folder, scan_settings, kind):
     first = getattr(folder, kind)(1, 1)
     folder.tone(1, 2)
     shutil.copy(first, folder.path(2, 1, first.suffix))
-    with pytest.raises(DataError, match=r"1 recording.* same content under two patients.*files 1 and 3;") as caught:
-        scan(folder, scan_settings)
-    assert ID not in str(caught.value)
+    named = refused(folder, scan_settings, "1 recording.* same content under two patients")
+    assert named == [(folder.path(2, 1, first.suffix).name, "same content", f"as {first.name}")]
 
 
 def test_equal_sound_in_another_container_is_the_same_content(folder, scan_settings):
@@ -151,9 +183,8 @@ def test_one_recording_as_sound_and_image_is_refused(folder, scan_settings):
     folder.tone(1, 1)
     folder.image(1, 1)
     folder.tone(1, 2)
-    with pytest.raises(DataError, match=r"1 recording\(s\) are there more than once.*Files 1-2;") as caught:
-        scan(folder, scan_settings)
-    assert ID not in str(caught.value)
+    named = refused(folder, scan_settings, r"1 recording\(s\) are there more than once")
+    assert named == [(folder.path(1, 1).name, "repeated", f"as {folder.path(1, 1, '.jpg').name}")]
 
 
 @pytest.mark.fault("F03")
@@ -161,9 +192,8 @@ def test_one_recording_as_sound_and_image_is_refused(folder, scan_settings):
 def test_one_recording_under_two_extensions_is_refused(folder, scan_settings, suffixes):
     for suffix in suffixes:
         folder.path(1, 1, suffix).touch()
-    with pytest.raises(DataError, match=r"1 recording\(s\) are there more than once.*Files 1-2;") as caught:
-        scan(folder, scan_settings)
-    assert ID not in str(caught.value)
+    named = refused(folder, scan_settings, r"1 recording\(s\) are there more than once")
+    assert {named[0][0], named[0][2].removeprefix("as ")} == {folder.path(1, 1, suffix).name for suffix in suffixes}
 
 
 @pytest.mark.fault("E14", "F03")
@@ -173,8 +203,8 @@ def test_one_recording_under_two_extensions_is_refused(folder, scan_settings, su
 def test_ids_that_differ_only_in_case_are_refused(folder, scan_settings, names, what):
     for place, name in enumerate(names):
         folder.tone(1, place).rename(folder.root / f"{name}.wav")
-    with pytest.raises(DataError, match=rf"1 {what}.* file \d and .* file \d"):
-        scan(folder, scan_settings)
+    named = refused(folder, scan_settings, rf"1 {what}.* differ only in upper and lower case.*: case twin 2")
+    assert {path for path, _, _ in named} == {f"{name}.wav" for name in names}
 
 
 @pytest.mark.parametrize("files", [[], ["README.md", ".DS_Store"]])
