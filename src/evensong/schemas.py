@@ -103,7 +103,7 @@ class NightAugment(Section):
     target_samples: Annotated[int, Field(ge=1, le=1_000_000)]  # pool files a class
     max_copies: Annotated[int, Field(ge=1, le=10_000)]  # augmented copies of one original
     cap_majority: bool
-    sample_rate_hz: Annotated[int, Field(ge=4_000, le=384_000)]
+    sample_rate_hz: Annotated[int, Field(ge=4_000, le=500_000)]
     transforms: Annotated[list[Transform], Field(min_length=1)]
     stretch_rate: Range
     noise_snr_db: Range
@@ -228,7 +228,7 @@ class VoiceScan(AudioLimits):
 class VoiceMels(MelSettings):
     """voice.mels: one 8-bit mel image a recording, low frequencies at the bottom."""
 
-    sample_rate_hz: Annotated[int, Field(ge=1_000, le=384_000)]
+    sample_rate_hz: Annotated[int, Field(ge=1_000, le=500_000)]
     width_px: Annotated[int, Field(ge=8, le=4_096)]  # the height is n_mels
     min_db: Decibel  # maps to 0
     max_db: Decibel  # maps to 255

@@ -5,6 +5,7 @@ import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -70,14 +71,40 @@ def make_sndfile() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
+def make_mp3() -> Callable[..., bytes]:
+    return mp3_bytes
+
+
+@pytest.fixture(scope="session")
+def make_m4a() -> Callable[..., bytes]:
+    return m4a_bytes
+
+
+@pytest.fixture(scope="session")
 def make_wav() -> Callable[..., bytes]:
     return wav_bytes
 
 
-def sndfile_bytes(waves: np.ndarray, rate_hz: int, container: str, subtype: str | None) -> bytes:
+def sndfile_bytes(waves: np.ndarray, rate_hz: int, container: str, subtype: str | None, **options: Any) -> bytes:
     """Encode (n_frames,) or (n_frames, n_channels) samples."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, waves, rate_hz, format=container, subtype=subtype)
+    soundfile.write(buffer, waves, rate_hz, format=container, subtype=subtype, **options)
+    return buffer.getvalue()
+
+
+def mp3_bytes(*, rate_hz: int = RATE_HZ, n_channels: int = 1, vbr: bool = False, **options: str) -> bytes:
+    """Two seconds of noise and silence by LAME through FFmpeg, which writes its own count of frames."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (n_channels, 2 * rate_hz)).astype(np.float32)
+    noise[:, rate_hz:] *= 0.01  # other frame sizes, where these vary
+    layout = "mono" if n_channels == 1 else "stereo"
+    codec = {"global_quality": "400", "flags": "+qscale"} if vbr else {}
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp3", options=options) as container:
+        stream = container.add_stream("libmp3lame", rate=rate_hz, layout=layout, options=codec)
+        frame = av.AudioFrame.from_ndarray(noise, format="fltp", layout=layout)
+        frame.sample_rate, frame.pts = rate_hz, 0
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
     return buffer.getvalue()
 
 

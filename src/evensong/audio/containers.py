@@ -1,8 +1,13 @@
-"""Which container a file is, by its first bytes, and whether the file is as long as its own headers say."""
+"""Input files: opened safely, told apart by their first bytes, and as long as their own headers say."""
 
+import os
+import re
+import stat
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Literal
 
 from evensong.errors import InputFault
@@ -25,12 +30,48 @@ SUFFIXES: dict[str, Container] = {
 # Sound by name, but nothing here reads it: such a file is refused aloud instead of passed over.
 UNREAD_SUFFIXES = frozenset(
     {".3g2", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".au", ".avi", ".caf", ".dss", ".m4b", ".m4v", ".mka", ".mkv"}
-    | {".mov", ".mp2", ".mp4", ".mpg", ".qta", ".voc", ".w64", ".webm", ".wma", ".wmv", ".wv"}
+    | {".mov", ".mp2", ".mp4", ".mpg", ".qta", ".voc", ".w4v", ".w64", ".wac", ".webm", ".wma", ".wmv", ".wv"}
 )
 _AIFF_CODECS = frozenset({b"NONE", b"sowt", b"twos", b"in24", b"in32", b"fl32", b"FL32", b"fl64", b"FL64", b"raw "})
 _MAX_CHUNKS = 4_096
-_MAX_PACKED_BYTES = 1 << 30  # a compressed file is checked in memory
+_SEARCHED_BYTES = 1 << 20  # at a time, for a second OGG stream
+_MP3_COUNT = re.compile(rb"(?:Xing|Info)\0\0\0([\x01-\x0f])(....)", re.DOTALL)
+_MP3_DECODER_DELAY = 529  # samples that every MP3 decoder comes late; mpg123 leaves them out, as its like do
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Open an input file and give its size in bytes.
+
+    A link at the path's end is refused, and a FIFO, socket or device is not waited for. A path that looks like an
+    address is a path, and does not exist.
+
+    Raises:
+        InputFault: Q_LINK, Q_NOT_REGULAR, Q_UNREADABLE or Q_EMPTY.
+    """
+    try:
+        _check_kind(os.lstat(path).st_mode)
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise InputFault("Q_UNREADABLE", f"cannot be opened ({reason})") from error
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        _check_kind(status.st_mode)
+        if status.st_size == 0:
+            raise InputFault("Q_EMPTY", "0 bytes")
+        try:
+            yield file, status.st_size
+        except OSError as error:
+            raise InputFault("Q_UNREADABLE", f"cannot be read ({error.strerror})") from error
+
+
+def _check_kind(mode: int) -> None:
+    if stat.S_ISLNK(mode):
+        raise InputFault("Q_LINK", "a symbolic link; copy the file itself into the data folder")
+    if not stat.S_ISREG(mode):
+        raise InputFault("Q_NOT_REGULAR", "not a regular file")
 
 
 def sniff(file: BinaryIO) -> Container:
@@ -49,7 +90,7 @@ def sniff(file: BinaryIO) -> Container:
         return "aiff"
     if head[4:8] == b"ftyp":
         return "m4a"
-    head = _after_id3(file, head)
+    head = file.read(12) if _seek_past_id3(file) else head
     if head[:4] == b"OggS":
         return "ogg"
     if head[:4] == b"fLaC":
@@ -59,30 +100,18 @@ def sniff(file: BinaryIO) -> Container:
     raise InputFault("Q_FORMAT", "the content is no WAV, FLAC, OGG, MP3, M4A or AIFF")
 
 
-def _after_id3(file: BinaryIO, head: bytes) -> bytes:
-    """The first bytes behind any ID3v2 tags."""
+def _seek_past_id3(file: BinaryIO) -> int:
+    """Go to the first byte behind any ID3v2 tags, and tell where that is."""
     position = 0
-    while head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 0x80:
-        position += 10 + int.from_bytes(bytes(head[6:7]), "big") * 2**21
-        position += head[7] * 2**14 + head[8] * 2**7 + head[9] + (10 if head[5] & 0x10 else 0)
+    while True:
         file.seek(position)
-        head = file.read(12)
-    return head
+        head = file.read(10)
+        if head[:3] != b"ID3" or len(head) < 10 or max(head[6:10]) >= 0x80:
+            return file.seek(position)
+        position += 10 + (head[6] << 21) + (head[7] << 14) + (head[8] << 7) + head[9] + (10 if head[5] & 0x10 else 0)
 
 
-def read_packed(file: BinaryIO, size: int) -> bytes:
-    """Read a whole compressed file for its checks.
-
-    Raises:
-        InputFault: Q_TOO_LONG, beyond what a clip can be.
-    """
-    if size > _MAX_PACKED_BYTES:
-        raise InputFault("Q_TOO_LONG", f"{size} compressed bytes")
-    file.seek(0)
-    return file.read()
-
-
-def check_ogg(raw: bytes) -> str:
+def check_ogg(file: BinaryIO, size: int) -> str:
     """Walk every page: checksum, order, one stream, end mark.
 
     Returns:
@@ -92,19 +121,23 @@ def check_ogg(raw: bytes) -> str:
         InputFault: Q_CORRUPT, Q_TRUNCATED or Q_CODEC.
     """
     codec, serial, sequence, ended, position = "", None, None, False, 0
-    while position < len(raw) and not ended:
-        page = _ogg_page(raw, position)
+    file.seek(0)
+    while position < size and not ended:
+        page = _ogg_page(file, position)
         if page.serial != serial and serial is not None:
             raise InputFault("Q_CODEC", "OGG with more than one stream")
         if sequence is not None and page.sequence != sequence + 1:
             raise InputFault("Q_CORRUPT", f"OGG page {sequence + 1} is missing")
         codec = codec or _ogg_codec(page.body)
         serial, sequence, ended = page.serial, page.sequence, page.is_last
-        position = page.end
+        position = file.tell()
     if not ended:
         raise InputFault("Q_TRUNCATED", f"the OGG stream ends at byte {position} without its end mark")
-    if raw.find(b"OggS", position) >= 0:
-        raise InputFault("Q_CODEC", "OGG with more than one stream")
+    tail = b""
+    while part := file.read(_SEARCHED_BYTES):
+        if b"OggS" in tail + part:
+            raise InputFault("Q_CODEC", "OGG with more than one stream")
+        tail = part[-3:]
     return codec
 
 
@@ -114,24 +147,22 @@ class _OggPage:
     sequence: int
     is_last: bool
     body: bytes
-    end: int
 
 
-def _ogg_page(raw: bytes, start: int) -> _OggPage:
-    head = raw[start : start + 27]
+def _ogg_page(file: BinaryIO, start: int) -> _OggPage:
+    head = file.read(27)
     if not b"OggS".startswith(head[:4]) or (len(head) == 27 and head[4] != 0):
         raise InputFault("Q_CORRUPT", f"no OGG page at byte {start}")
-    body = start + 27 + head[26] if len(head) == 27 else len(raw) + 1
-    end = body + sum(raw[start + 27 : body])
-    if end > len(raw):
+    sizes = file.read(head[26]) if len(head) == 27 else b""
+    body = file.read(sum(sizes))
+    if len(head) < 27 or len(sizes) < head[26] or len(body) < sum(sizes):
         raise InputFault("Q_TRUNCATED", f"the OGG page at byte {start} is cut off")
     # OGG's CRC is zlib's with all bits mirrored: no table of our own, and it runs at zlib's speed.
-    mirrored = (head[:22] + bytes(4) + raw[start + 26 : end]).translate(_REVERSED)
+    mirrored = (head[:22] + bytes(4) + head[26:] + sizes + body).translate(_REVERSED)
     crc = (zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF).to_bytes(4, "big").translate(_REVERSED)
     if crc != head[22:26]:
         raise InputFault("Q_CORRUPT", f"the OGG page at byte {start} fails its checksum")
-    numbers = int.from_bytes(head[14:18], "little"), int.from_bytes(head[18:22], "little")
-    return _OggPage(*numbers, bool(head[5] & 4), raw[body:end], end)
+    return _OggPage(int.from_bytes(head[14:18], "little"), int.from_bytes(head[18:22], "little"), head[5] & 4 > 0, body)
 
 
 def _ogg_codec(first_packet: bytes) -> str:
@@ -142,13 +173,23 @@ def _ogg_codec(first_packet: bytes) -> str:
     raise InputFault("Q_CODEC", "OGG that is neither Vorbis nor Opus")
 
 
-def mp3_declares_length(raw: bytes) -> bool:
-    """Whether the first frame holds a Xing or Info header with a frame count."""
-    for tag in (b"Xing", b"Info"):
-        found = raw.find(tag, 0, 1 << 20)
-        if found >= 0 and raw[found + 7 : found + 8] and raw[found + 7] & 1:
-            return True
-    return False
+def mp3_length(file: BinaryIO) -> int | None:
+    """Samples that the first frame's Xing or Info header leaves a decoder; None where it counts no frames.
+
+    Its frames, of 1,152 samples each (MPEG-1) or 576, less the delays of encoder and decoder and the padding that the
+    encoder has noted (the LAME extension), as gapless decoders trim them.
+    """
+    _seek_past_id3(file)
+    frame = file.read(4_096)
+    found = _MP3_COUNT.search(frame)
+    if not found or not found[1][0] & 1:
+        return None
+    flags = found[1][0]
+    n_samples = int.from_bytes(found[2], "big") * (1_152 if frame[1] & 8 else 576)
+    lame = frame[found.end() + 4 * bool(flags & 2) + 100 * bool(flags & 4) + 4 * bool(flags & 8) :][:24]
+    trims = int.from_bytes(lame[21:], "big") if any(lame[:1]) else 0
+    delay, padding = divmod(trims, 1 << 12)
+    return n_samples - delay - _MP3_DECODER_DELAY - max(0, padding - _MP3_DECODER_DELAY)
 
 
 def check_aiff(file: BinaryIO, size: int) -> int:
@@ -220,10 +261,10 @@ def check_m4a(file: BinaryIO, size: int) -> None:
         raise InputFault("Q_TRUNCATED", "M4A without its index (moov)")
 
 
-def flac_md5(raw: bytes) -> tuple[bytes, int]:
+def flac_md5(file: BinaryIO) -> tuple[bytes, int]:
     """The digest of the samples that a FLAC file declares (all zero: none), and its bits a sample."""
-    start = raw.find(b"fLaC") + 8
-    info = raw[start : start + 34]
+    file.seek(_seek_past_id3(file) + 8)
+    info = file.read(34)
     if len(info) < 34:
         raise InputFault("Q_TRUNCATED", "the FLAC header is cut off")
     return info[18:34], ((info[12] & 1) << 4 | info[13] >> 4) + 1

@@ -1,17 +1,17 @@
-"""Audio files in, checked float32 samples out; the only caller of soundfile and PyAV."""
+"""Recordings in, checked float32 samples out: as a stream of blocks, or joined to one clip with the same verdict."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 
-from evensong.audio import containers, wav
+from evensong.audio import containers
+from evensong.audio.codecs import BLOCK_FRAMES, Stream, open_samples
 from evensong.audio.quality import ClipStats, check_content, measure
-from evensong.audio.regular import open_regular
 from evensong.audio.wav import read_wav, write_wav
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
@@ -25,6 +25,8 @@ __all__ = [
     "decode",
     "downmix",
     "inspect",
+    "open_mono",
+    "open_stream",
     "pcm_digest",
     "read_wav",
     "resample",
@@ -34,21 +36,11 @@ __all__ = [
 AUDIO_SUFFIXES = frozenset(containers.SUFFIXES)
 UNREAD_SUFFIXES = containers.UNREAD_SUFFIXES
 
-_RATES_HZ = (1_000, 384_000)
+_RATES_HZ = (1_000, 500_000)
 _MAX_CHANNELS = 8
 _MAX_DECODED_BYTES = 2 << 30
 _MAX_ABS = 8.0  # float files beyond this are not audio at full scale +/-1
 _MIN_MONO_ENERGY = 0.05  # of the channels' mean energy; below it they cancel each other
-_UNKNOWN = 2**63 - 1  # libsndfile's number of frames where the header has none
-_AAC_PADDING = 2_048  # samples an encoder may add
-_BLOCK = 1 << 16  # frames at a time where the arithmetic is wider than the samples: ten minutes fit in 600 MB
-
-
-class _Samples(NamedTuple):
-    waves: np.ndarray
-    sample_rate_hz: int
-    codec: str
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,30 +60,118 @@ class Decoded:
     warnings: tuple[str, ...]
 
 
-def decode(path: Path, *, max_seconds: float) -> Decoded:
-    """Decode one audio file completely, or say why it cannot be believed.
+@contextmanager
+def open_stream(path: Path) -> Iterator[Stream]:
+    """Open a recording of any container and length; memory does not grow with its length.
 
     Args:
         path: a regular file; never a link, never opened as anything but a local file.
+
+    Raises:
+        InputFault: Q_EMPTY, Q_FORMAT, Q_CODEC, Q_TRUNCATED, Q_CORRUPT, Q_SAMPLE_RATE, Q_CHANNELS, Q_EMPTY_AUDIO,
+            Q_NONFINITE, Q_RANGE, Q_LINK, Q_NOT_REGULAR or Q_UNREADABLE, here or while the blocks are read; no message
+            holds the name.
+    """
+    with containers.open_regular(path) as (file, size), open_samples(file, size) as stream:
+        if not _RATES_HZ[0] <= stream.sample_rate_hz <= _RATES_HZ[1]:
+            outside = f"outside {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
+            raise InputFault("Q_SAMPLE_RATE", f"{stream.sample_rate_hz} Hz, {outside}")
+        if not 1 <= stream.n_channels <= _MAX_CHANNELS:
+            raise InputFault("Q_CHANNELS", f"{stream.n_channels} channels, outside 1 to {_MAX_CHANNELS}")
+        named = containers.SUFFIXES.get(path.suffix.lower(), stream.container)
+        warnings = stream.warnings if named == stream.container else (*stream.warnings, "W_EXT")
+        yield replace(stream, blocks=_checked(stream.blocks), warnings=warnings)
+
+
+def _checked(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The blocks up to the first that is no sound; from there on NaN and infinity are only counted."""
+    n_frames = bad = first = 0
+    for block in blocks:
+        peak = float(np.abs(block).max(initial=0))
+        if not np.isfinite(peak):
+            places = np.flatnonzero(~np.isfinite(block).all(axis=0))
+            first = first if bad else n_frames + int(places[0])
+            bad += places.size
+        elif peak > _MAX_ABS and not bad:
+            raise InputFault("Q_RANGE", f"a peak of {peak:.6g}, more than {_MAX_ABS:g} times full scale")
+        n_frames += block.shape[1]
+        if not bad:
+            yield block
+    if bad:
+        raise InputFault("Q_NONFINITE", f"{bad} frames hold NaN or infinity, the first at frame {first}")
+    if n_frames == 0:
+        raise InputFault("Q_EMPTY_AUDIO", "a valid header and no samples")
+
+
+def decode(path: Path, *, max_seconds: float) -> Decoded:
+    """Decode one audio file completely, or say why it cannot be believed: the blocks of its stream, joined.
+
+    Args:
         max_seconds: longest accepted duration; read from the header before the samples are.
 
     Raises:
-        InputFault: Q_EMPTY, Q_FORMAT, Q_CODEC, Q_TRUNCATED, Q_CORRUPT, Q_TOO_LONG, Q_SAMPLE_RATE, Q_CHANNELS,
-            Q_EMPTY_AUDIO, Q_NONFINITE, Q_RANGE, Q_LINK, Q_NOT_REGULAR or Q_UNREADABLE; no message holds the name.
+        InputFault: as `open_stream`, or Q_TOO_LONG.
     """
-    with open_regular(path) as (file, size):
-        container = containers.sniff(file)
-        if container == "wav":
-            samples = _decode_wav(file, size, max_seconds)
-        elif container == "m4a":
-            samples = _decode_m4a(file, size, max_seconds)
-        else:
-            samples = _decode_sndfile(file, size, container, max_seconds)
-    _check_samples(samples.waves)
-    warnings = samples.warnings
-    if containers.SUFFIXES.get(path.suffix.lower(), container) != container:
-        warnings = (*warnings, "W_EXT")
-    return Decoded(samples.waves, samples.sample_rate_hz, container, samples.codec, warnings)
+    with open_stream(path) as stream:
+        waves = _joined(stream, max_seconds)
+    return Decoded(waves, stream.sample_rate_hz, stream.container, stream.codec, stream.warnings)
+
+
+def _joined(stream: Stream, max_seconds: float) -> np.ndarray:
+    """One array (n_channels, n_frames), filled in place where its length is known: the clip is in memory once."""
+    _check_length(stream, stream.n_frames or 0, max_seconds)
+    blocks = _within(stream, max_seconds)
+    if stream.n_frames is None:
+        return np.concatenate(list(blocks), axis=1)
+    waves, n_frames = np.empty((stream.n_channels, stream.n_frames), np.float32), 0
+    for block in blocks:
+        waves[:, n_frames : n_frames + block.shape[1]] = block
+        n_frames += block.shape[1]
+    return np.ascontiguousarray(waves[:, :n_frames])
+
+
+def _within(stream: Stream, max_seconds: float) -> Iterator[np.ndarray]:
+    n_frames = 0
+    for block in stream.blocks:
+        n_frames += block.shape[1]
+        _check_length(stream, n_frames, max_seconds)
+        yield block
+
+
+def _check_length(stream: Stream, n_frames: int, max_seconds: float) -> None:
+    if n_frames > max_seconds * stream.sample_rate_hz:
+        seconds = n_frames / stream.sample_rate_hz
+        raise InputFault("Q_TOO_LONG", f"{seconds:.6g} s, more than {max_seconds:g} s")
+    if n_frames * stream.n_channels * 4 > _MAX_DECODED_BYTES:
+        raise InputFault("Q_TOO_LONG", f"{n_frames} frames of {stream.n_channels} channels do not fit in memory")
+
+
+@contextmanager
+def open_mono(path: Path, sample_rate_hz: int) -> Iterator[Iterator[np.ndarray]]:
+    """Open a recording as mono blocks at another sample rate, sample for sample what a whole clip becomes.
+
+    Returns:
+        (n,) float32 blocks, which may overshoot full scale slightly, to be read once.
+
+    Raises:
+        InputFault: as `open_stream`.
+    """
+    with open_stream(path) as stream:
+        uses_first = stream.n_channels == 1 or _channels_cancel(_mixed(block) for block in stream.blocks)
+    with open_stream(path) as stream:
+        waves = (block[0] if uses_first else _mixed(block)[0] for block in stream.blocks)
+        yield _resampled(waves, stream.sample_rate_hz, sample_rate_hz)
+
+
+def _resampled(waves: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+    """The filter of `resample`, fed block by block; it gives the same samples."""
+    if from_hz == to_hz:
+        yield from waves
+        return
+    resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+    for wave in waves:
+        yield resampler.resample_chunk(np.ascontiguousarray(wave))
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def inspect(path: Path, limits: AudioLimits) -> tuple[Decoded, np.ndarray, ClipStats]:
@@ -136,23 +216,32 @@ def downmix(waves: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     if len(waves) == 1:
         return waves[0], ()
-    wave, mixed, apart = np.empty(waves.shape[1], np.float32), 0.0, 0.0
-    for start in range(0, wave.size, _BLOCK):
-        block = waves[:, start : start + _BLOCK].astype(np.float64)
-        mean = block.mean(axis=0)
-        wave[start : start + _BLOCK] = mean
-        mixed, apart = mixed + np.square(mean).sum(), apart + np.square(block).sum()
-    if mixed < _MIN_MONO_ENERGY * apart / len(waves):
+    mixed = [_mixed(waves[:, start : start + BLOCK_FRAMES]) for start in range(0, waves.shape[1], BLOCK_FRAMES)]
+    if _channels_cancel(mixed):
         return waves[0].copy(), ("W_PHASE",)
-    return wave, ()
+    return np.concatenate([wave for wave, _, _ in mixed]), ()
+
+
+def _mixed(block: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """The channels' mean (n,) float32, its energy, and the mean of the channels' energies."""
+    wide = block.astype(np.float64)
+    mean = wide.mean(axis=0)
+    return mean.astype(np.float32), float(np.square(mean).sum()), float(np.square(wide).sum() / len(wide))
+
+
+def _channels_cancel(mixed: Iterable[tuple[np.ndarray, float, float]]) -> bool:
+    energy_mixed = energy = 0.0
+    for _, together, apart in mixed:
+        energy_mixed, energy = energy_mixed + together, energy + apart
+    return energy_mixed < _MIN_MONO_ENERGY * energy
 
 
 def pcm_digest(decoded: Decoded) -> str:
     """SHA-256 over sample rate, channels and 16-bit samples: equal sound, whatever the container and its tags."""
     digest = hashlib.sha256(f"{decoded.sample_rate_hz} {len(decoded.waves)}\n".encode())
     for wave in decoded.waves:
-        for start in range(0, wave.size, _BLOCK):
-            scaled = np.rint(wave[start : start + _BLOCK] * np.float32(32_768))
+        for start in range(0, wave.size, BLOCK_FRAMES):
+            scaled = np.rint(wave[start : start + BLOCK_FRAMES] * np.float32(32_768))
             digest.update(np.clip(scaled, -32_768, 32_767).astype("<i2").tobytes())
     return digest.hexdigest()
 
@@ -169,98 +258,3 @@ def resample(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     if from_hz == to_hz:
         return wave
     return np.asarray(soxr.resample(wave, from_hz, to_hz, quality="HQ"), dtype=np.float32)
-
-
-def _decode_wav(file: BinaryIO, size: int, max_seconds: float) -> _Samples:
-    header = wav.read_header(file, size)
-    _check_shape(header.n_frames, header.n_channels, header.sample_rate_hz, max_seconds)
-    return _Samples(wav.read_samples(file, header), header.sample_rate_hz, header.codec, header.warnings)
-
-
-def _decode_sndfile(file: BinaryIO, size: int, container: containers.Container, max_seconds: float) -> _Samples:
-    """FLAC, OGG, MP3 and AIFF: our own check of the container first, then libsndfile."""
-    raw, codec, declared = b"", container.replace("aiff", ""), None
-    if container == "aiff":
-        declared = containers.check_aiff(file, size)
-    else:
-        raw = containers.read_packed(file, size)
-    if container == "ogg":
-        codec = containers.check_ogg(raw)
-    file.seek(0)
-    try:
-        with soundfile.SoundFile(file.fileno(), closefd=False) as sound:
-            if sound.frames == _UNKNOWN:
-                raise InputFault("Q_TRUNCATED", "the header declares no length, the writer never finished it")
-            most = _check_shape(sound.frames, sound.channels, sound.samplerate, max_seconds)
-            waves = sound.read(most + 1, dtype="int32" if container == "flac" else "float32", always_2d=True).T
-            declared, rate_hz = sound.frames if declared is None else declared, int(sound.samplerate)
-            codec = codec or sound.subtype.lower()
-    except soundfile.LibsndfileError as error:
-        raise InputFault("Q_CORRUPT", f"the {container} decoder refused it ({error.error_string})") from error
-    if container == "flac":
-        waves = _checked_flac(waves, raw)
-    _check_length(waves.shape[1], declared, container, raw)
-    _check_shape(waves.shape[1], len(waves), rate_hz, max_seconds)
-    return _Samples(np.ascontiguousarray(waves), rate_hz, codec)
-
-
-def _checked_flac(samples: np.ndarray, raw: bytes) -> np.ndarray:
-    """Compare FLAC samples, (n_channels, n_frames) int32 left-justified, with the file's own digest; to float32."""
-    digest, bits = containers.flac_md5(raw)
-    if any(digest) and bits in (8, 16, 24, 32):
-        found = hashlib.md5(usedforsecurity=False)
-        for start in range(0, samples.shape[1], _BLOCK):
-            plain = np.ascontiguousarray((samples[:, start : start + _BLOCK] >> (32 - bits)).T).astype("<i4")
-            found.update(plain.view(np.uint8).reshape(-1, 4)[:, : bits // 8].tobytes())
-        if found.digest() != digest:
-            raise InputFault("Q_CORRUPT", "the FLAC samples do not match the file's own digest")
-    waves = samples.astype(np.float32)
-    waves /= np.float32(2**31)
-    return waves
-
-
-def _check_length(n_frames: int, declared: int, container: containers.Container, raw: bytes) -> None:
-    """What was decoded is what was declared; an MP3 without a frame count declares nothing."""
-    if n_frames == declared or (container == "mp3" and not containers.mp3_declares_length(raw)):
-        return
-    reason = "Q_CORRUPT" if container in ("ogg", "flac") else "Q_TRUNCATED"
-    raise InputFault(reason, f"{declared} frames declared, {n_frames} decoded")
-
-
-def _decode_m4a(file: BinaryIO, size: int, max_seconds: float) -> _Samples:
-    """AAC, ALAC, MP3 or PCM in an MPEG-4 file; PyAV sees this format and nothing else."""
-    from evensong.audio import mpeg4  # PyAV is a slow import that most data needs not
-
-    containers.check_m4a(file, size)
-    waves, declared, rate_hz, codec = mpeg4.read(
-        file, lambda n_frames, n_channels, rate: _check_shape(n_frames, n_channels, rate, max_seconds)
-    )
-    if declared is not None:
-        if abs(waves.shape[1] - declared) > _AAC_PADDING:
-            raise InputFault("Q_TRUNCATED", f"{declared} frames declared, {waves.shape[1]} decoded")
-        waves = np.ascontiguousarray(waves[:, :declared])
-    return _Samples(waves, rate_hz, codec)
-
-
-def _check_shape(n_frames: int, n_channels: int, sample_rate_hz: int, max_seconds: float) -> int:
-    """Refuse what cannot be a clip before its samples are read; returns the most frames that may be read."""
-    if not _RATES_HZ[0] <= sample_rate_hz <= _RATES_HZ[1]:
-        raise InputFault("Q_SAMPLE_RATE", f"{sample_rate_hz} Hz, outside {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz")
-    if not 1 <= n_channels <= _MAX_CHANNELS:
-        raise InputFault("Q_CHANNELS", f"{n_channels} channels, outside 1 to {_MAX_CHANNELS}")
-    if n_frames > max_seconds * sample_rate_hz:
-        raise InputFault("Q_TOO_LONG", f"{n_frames / sample_rate_hz:.6g} s, more than {max_seconds:g} s")
-    if n_frames * n_channels * 4 > _MAX_DECODED_BYTES:
-        raise InputFault("Q_TOO_LONG", f"{n_frames} frames of {n_channels} channels do not fit in memory")
-    return min(int(max_seconds * sample_rate_hz), _MAX_DECODED_BYTES // (4 * n_channels))
-
-
-def _check_samples(waves: np.ndarray) -> None:
-    if waves.shape[1] == 0:
-        raise InputFault("Q_EMPTY_AUDIO", "a valid header and no samples")
-    peak = float(np.abs(waves).max())
-    if not np.isfinite(peak):
-        bad = np.flatnonzero(~np.isfinite(waves).all(axis=0))
-        raise InputFault("Q_NONFINITE", f"{bad.size} frames hold NaN or infinity, the first at frame {bad[0]}")
-    if peak > _MAX_ABS:
-        raise InputFault("Q_RANGE", f"a peak of {peak:.6g}, more than {_MAX_ABS:g} times full scale")

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from evensong.audio.regular import open_regular
+from evensong.audio.containers import open_regular
 from evensong.errors import DataError, InputFault
 from evensong.schemas import VoiceMels
 

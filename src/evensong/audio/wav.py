@@ -1,6 +1,7 @@
 """WAV read and written by ourselves: every depth in, mono PCM_16 out, no codec but plain samples."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +24,6 @@ _CODECS = {
 }
 _OWN_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")  # RIFF + fmt + data, the 44 bytes write_wav writes
 _INT16 = 32_768.0
-_BLOCK = 1 << 16  # frames read at a time: a long 24-bit or 64-bit file never lies in memory twice
 
 
 @dataclass(frozen=True)
@@ -129,26 +129,25 @@ def _check_rest(file: BinaryIO, end: int, size: int, most_bytes: int) -> None:
         position = following + following % 2
 
 
-def read_samples(file: BinaryIO, header: WavHeader) -> np.ndarray:
-    """Read the samples a header describes.
+def read_blocks(file: BinaryIO, header: WavHeader, block_frames: int) -> Iterator[np.ndarray]:
+    """Read the samples a header describes, some frames at a time.
 
     Returns:
-        (n_channels, n_frames) float32, full scale +/-1.
+        (n_channels, at most block_frames) float32, full scale +/-1.
 
     Raises:
         InputFault: Q_TRUNCATED, the file shrank since its header was read.
     """
     file.seek(header.data_start)
-    n_bytes, n_read = header.n_frames * header.frame_bytes, 0
-    waves = np.empty((header.n_channels, header.n_frames), np.float32)
-    for start in range(0, header.n_frames, _BLOCK):
-        block = waves[:, start : start + _BLOCK]
-        raw = file.read(block.shape[1] * header.frame_bytes)
-        n_read += len(raw)
-        if len(raw) != block.shape[1] * header.frame_bytes:
-            raise InputFault("Q_TRUNCATED", f"{n_bytes} bytes of samples declared, {n_read} read")
-        block[:] = _to_float(raw, header.codec).reshape(-1, header.n_channels).T
-    return waves
+    for start in range(0, header.n_frames, block_frames):
+        n_bytes = min(block_frames, header.n_frames - start) * header.frame_bytes
+        raw = file.read(n_bytes)
+        if len(raw) != n_bytes:
+            n_read = start * header.frame_bytes + len(raw)
+            raise InputFault(
+                "Q_TRUNCATED", f"{header.n_frames * header.frame_bytes} bytes of samples declared, {n_read} read"
+            )
+        yield _to_float(raw, header.codec).reshape(-1, header.n_channels).T
 
 
 def _to_float(raw: bytes, codec: str) -> np.ndarray:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from evensong.audio.augment import limit_peak
+from evensong.audio.decode import open_mono
 from evensong.audio.mel import log_mel, samples_of
-from evensong.audio.stream import open_mono
 from evensong.listen.folds import FoldMean, TrainedFolds
 from evensong.listen.windows import sliding_windows
 from evensong.errors import InputFault, IntegrityError, ParamsError
