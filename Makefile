@@ -11,10 +11,10 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data repro night voice test lint lock
+.PHONY: help env data repro night voice test test-fast test-docs lint lock licences
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 env: $(READY) ## build .venv from requirements.lock
 
@@ -24,17 +24,29 @@ $(READY): requirements.lock tools/set_up.sh
 data: env ## get the sample data out of the store inside the repository, unless data/ is there
 	@sh tools/get_sample.sh
 
-repro: data ## run both tracks
+repro: data ## run both tracks, and print the result
 	dvc repro
+	@evensong results
 
 night: data ## run the night track
 	dvc repro night_evaluate
+	@evensong results night
 
 voice: data ## run the voice track
 	dvc repro voice_evaluate voice_ensemble
+	@evensong results voice
 
-test: env ## run the tests
-	pytest
+# a file stays with one process, so that its fixtures are made once; 16 processes are enough on any machine
+SPREAD := -n auto --maxprocesses 16 --dist loadfile
+
+test: env ## run the tests, on all cores
+	pytest $(SPREAD)
+
+test-fast: env ## all tests but those of whole stages, in under a minute
+	pytest $(SPREAD) -m 'not slow and not docs'
+
+test-docs: env ## execute the commands of README and docs/ on a tiny project
+	pytest -m docs tests/docs
 
 lint: env ## style, types
 	ruff check .
@@ -44,3 +56,6 @@ lint: env ## style, types
 lock: env ## resolve pyproject.toml into requirements.lock anew
 	uv pip compile --quiet --universal --generate-hashes --extra dev --no-header --no-annotate \
 		pyproject.toml --output-file requirements.lock
+
+licences: env ## write docs/licences.md: what the locked packages say of themselves
+	python tools/list_licences.py

@@ -67,6 +67,14 @@ def test_export_options(run, monkeypatch, capsys) -> None:
     ]
 
 
+def test_results_of_one_track_or_both(run, monkeypatch, capsys) -> None:
+    seen = calls(monkeypatch, "evensong.cli.headline", "the table")
+    run(["results"])
+    run(["results", "voice"])
+    assert seen == [(Path(), ("night", "voice")), (Path(), ["voice"])]
+    assert capsys.readouterr().out == "the table\nthe table\n"
+
+
 def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) -> None:
     doctor = calls(monkeypatch, "evensong.doctor.doctor")
     verify = calls(monkeypatch, "evensong.verify.verify", "all well")

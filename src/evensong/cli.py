@@ -1,4 +1,4 @@
-"""evensong: what comes after training (predict, export), and the state of an installation (doctor, verify)."""
+"""evensong: what comes after training (results, predict, export), and the state of an installation (doctor, verify)."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from typing import NoReturn
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.machine import n_cores
+from evensong.report.headline import TRACKS, headline
 
 NIGHT_MODEL = Path("artifacts/night/train")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
@@ -24,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="evensong", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
+    results = commands.add_parser("results", help="the headline scores of the last run, and where to look next")
+    results.add_argument("track", nargs="?", choices=TRACKS, help="one track only (default: both)")
+    results.set_defaults(run=_results)
     _add_predict(commands)
     exports = commands.add_parser("export", help="write a model or its mels for other programs").add_subparsers(
         required=True, metavar="what"
@@ -95,6 +99,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 # Each command imports what it needs when it runs: --help and doctor need no torch.
+
+
+def _results(options: argparse.Namespace) -> None:
+    print(headline(Path(), [options.track] if options.track else TRACKS))
 
 
 def _predict(options: argparse.Namespace) -> None:

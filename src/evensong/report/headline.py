@@ -1,0 +1,122 @@
+"""metrics/ of a finished run -> the headline scores as a table for a terminal, and three places to look next."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evensong.errors import IntegrityError
+
+TRACKS = ("night", "voice")
+_QUARANTINE = "files that were not used, and why"
+_PLOTS = ("dvc plots show", "every curve, in a browser")
+_ANSWER = ("plots/ensemble/answer.md", "what fusing gained, in words")
+_INDEX = ("metrics/night/index.json", "balance, leakage, shortcuts")
+_PLACES = {
+    ("night", "voice"): (_ANSWER, _INDEX, _PLOTS),
+    ("night",): (_INDEX, ("artifacts/night/scan/quarantine.csv", _QUARANTINE), _PLOTS),
+    ("voice",): (_ANSWER, ("artifacts/voice/scan/quarantine.csv", _QUARANTINE), _PLOTS),
+}
+
+
+class Score(NamedTuple):
+    """One line of the table; None where it cannot be computed."""
+
+    what: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
+    """The table of the tracks' headline scores, at most 80 columns wide.
+
+    Args:
+        root: folder of the repository.
+        tracks: night, voice, or both in this order.
+
+    Raises:
+        IntegrityError: a metrics file is not what the evaluation writes.
+    """
+    ran = tuple(track for track in tracks if (root / _test_file(track)).exists())
+    lines = [f"{'':49}{'score':>9}{'interval':>20}"] if ran else []
+    for track in tracks:
+        if track not in ran:
+            lines.append(f"{track:8}never run here: make {track}")
+            continue
+        for number, score in enumerate(_SCORES[track](root)):
+            name = "" if number else track
+            lines.append(f"{name:8}{score.what:41}{_number(score.value):>9}{_interval(score):>20}".rstrip())
+    if ran:
+        lines += ["", "Look next:", *(f"  {where:37}{why}" for where, why in _PLACES[ran])]
+    return "\n".join(lines)
+
+
+def _night(root: Path) -> Iterator[Score]:
+    test = _read(root, _test_file("night"))
+    yield _flat(test, "night_f1", f"macro-F1, {_of(test, 'night_n')} original test clips")
+    details = _read(root, Path("metrics/night/details.json"))
+    if n_sources := _at(details, "originals.source.n"):
+        yield _nested(details, "originals.source.macro_f1", f"the same by source, {n_sources} of them")
+
+
+def _voice(root: Path) -> Iterator[Score]:
+    test = _read(root, _test_file("voice"))
+    details = _read(root, Path("metrics/voice/details.json"))
+    yield _flat(test, "voice_auroc", f"AUROC, {_of(test, 'voice_n')} patients, sub-databases fused")
+    best = _nested(details, "best_single.auroc", "best single sub-database")
+    yield best._replace(value=_of(test, "voice_best_auroc"))
+    gain = _nested(details, "minus_best_single.soft_mean.auroc", "fused minus best single, paired")
+    yield gain._replace(value=_of(test, "voice_gain"))
+
+
+_SCORES = {"night": _night, "voice": _voice}
+
+
+def _test_file(track: str) -> Path:
+    return Path("metrics") / track / "test.json"
+
+
+def _read(root: Path, path: Path) -> dict[str, Any]:
+    """A metrics file's tree; empty where there is none."""
+    try:
+        tree = json.loads((root / path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise IntegrityError(f"{path}: not JSON ({error}); `dvc checkout` or `dvc repro` brings it back") from error
+    if not isinstance(tree, dict):
+        raise IntegrityError(f"{path}: no mapping of names to scores; `dvc repro` writes it anew")
+    return tree
+
+
+def _flat(test: dict[str, Any], key: str, what: str) -> Score:
+    return Score(what, _of(test, key), _of(test, f"{key}_low"), _of(test, f"{key}_high"))
+
+
+def _nested(details: dict[str, Any], keys: str, what: str) -> Score:
+    return Score(what, *(_at(details, f"{keys}.{part}") for part in ("value", "low", "high")))
+
+
+def _of(test: dict[str, Any], key: str) -> Any:
+    if key not in test:
+        track = key.split("_")[0]
+        raise IntegrityError(f"{_test_file(track)}: has no {key}; `make {track}` writes it anew")
+    return test[key]
+
+
+def _at(tree: Any, keys: str) -> Any:
+    """What stands at a dotted path, or None."""
+    for key in keys.split("."):
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _interval(score: Score) -> str:
+    if score.low is None or score.high is None:
+        return ""
+    return f"{score.low:.3f} to {score.high:.3f}"

@@ -1,0 +1,106 @@
+"""Every command of README and docs/ is one that exists: targets, parameters, options, scripts, links."""
+
+import re
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from dvc.cli.parser import get_main_parser
+from dvc.exceptions import InvalidArgumentError
+from dvc.utils.hydra import apply_overrides
+from ruamel.yaml import YAML
+from tests.docs.commands import PAGES, ROOT, TOOLS, simple_commands
+
+from evensong import cli
+from evensong.errors import ParamsError
+from evensong.params import load_section
+from evensong.schemas import Params
+
+DVC_YAML = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+SHELL = {"$EDITOR", "cd", "cp", "git", "mkdir", "pre-commit", "pytest", "rm", "sha256sum", "source"}
+MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+BENCH_OPTIONS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bench").glob("*.py")))
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.M)
+COMMANDS = [(page.name, words) for page in PAGES for words in simple_commands(page)]
+
+
+def commands_of(tool: str) -> list[object]:
+    found = [(page, words) for page, words in COMMANDS if words[0] == tool]
+    return [pytest.param(words[1:], id=f"{page}: {' '.join(words)[:60]}") for page, words in found]
+
+
+def with_overrides(folder: Path, pairs: list[str]) -> Path:
+    """A copy of params.yaml as `dvc exp run -S` would leave it."""
+    path = folder / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    apply_overrides(path, pairs)
+    return path
+
+
+def stage_of(target: str) -> str:
+    return target.split("@")[0]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings get."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_tool_is_one_that_is_checked() -> None:
+    assert {words[0] for _, words in COMMANDS} <= {*SHELL, *TOOLS}
+    assert {words[0] for _, words in COMMANDS} >= set(TOOLS)
+
+
+@pytest.mark.parametrize("words", commands_of("dvc"))
+def test_dvc(words: list[str], tmp_path: Path) -> None:
+    options = get_main_parser().parse_args(words)
+    if options.cmd in ("repro", "exp") and (targets := getattr(options, "targets", None)):
+        assert {stage_of(target) for target in targets} <= set(DVC_YAML["stages"])
+    pairs = [value for option, value in pairwise(words) if option == "-S"]
+    load_section("", Params, with_overrides(tmp_path, pairs) if pairs else ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("words", commands_of("make"))
+def test_make(words: list[str]) -> None:
+    assert set(words) <= MAKE_TARGETS
+
+
+@pytest.mark.parametrize("words", commands_of("evensong"))
+def test_evensong(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    monkeypatch.setattr(cli, "run_stage", parsed.append)
+    cli.main(words)
+    assert len(parsed) == 1
+
+
+@pytest.mark.parametrize("words", commands_of("python"))
+def test_python(words: list[str]) -> None:
+    script = ROOT / words[0]
+    assert script.is_file()
+    for option in (word for word in words[1:] if word.startswith("--")):
+        assert f'"{option}"' in BENCH_OPTIONS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_repository_resolve(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_is_short() -> None:
+    assert (ROOT / "README.md").stat().st_size <= 9_000
+
+
+def test_an_override_that_is_wrong_is_seen(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError):
+        with_overrides(tmp_path, ["train.epoch=3"])
+    with pytest.raises(ParamsError, match="epochs"):
+        load_section("", Params, with_overrides(tmp_path, ["train.epochs=many"]))

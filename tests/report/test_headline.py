@@ -1,0 +1,100 @@
+"""The table that a run ends with: right numbers, at most 80 columns, plain words where there is nothing to show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evensong.errors import IntegrityError
+from evensong.report.headline import headline
+
+NIGHT = {"night_f1": 0.786984, "night_f1_low": 0.599757, "night_f1_high": 0.901075, "night_n": 34}
+NIGHT_DETAILS = {"originals": {"source": {"macro_f1": {"value": 0.76, "low": 0.509, "high": 0.906}, "n": 20}}}
+VOICE = {
+    "voice_auroc": 0.836667,
+    "voice_auroc_low": 0.674741,
+    "voice_auroc_high": 0.926733,
+    "voice_n": 80,
+    "voice_best_auroc": 0.874167,
+    "voice_gain": -0.0375,
+}
+VOICE_DETAILS = {
+    "best_single": {"auroc": {"value": 0.874167, "low": 0.709556, "high": 0.951818}},
+    "minus_best_single": {"soft_mean": {"auroc": {"value": -0.0375, "low": -0.0737, "high": -0.0013}}},
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The metrics of a run of both tracks."""
+    write(tmp_path, "night/test.json", NIGHT)
+    write(tmp_path, "night/details.json", NIGHT_DETAILS)
+    write(tmp_path, "voice/test.json", VOICE)
+    write(tmp_path, "voice/details.json", VOICE_DETAILS)
+    return tmp_path
+
+
+def write(root: Path, name: str, tree: Any) -> None:
+    path = root / "metrics" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(tree), encoding="utf-8")
+
+
+def cells(text: str) -> list[list[str]]:
+    """Each line's cells, split where two spaces or more stand."""
+    return [[cell for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
+
+
+def test_both_tracks(run: Path) -> None:
+    table = [[cell.strip() for cell in row] for row in cells(headline(run))]
+    assert table[:6] == [
+        ["score", "interval"],
+        ["night", "macro-F1, 34 original test clips", "0.787", "0.600 to 0.901"],
+        ["the same by source, 20 of them", "0.760", "0.509 to 0.906"],
+        ["voice", "AUROC, 80 patients, sub-databases fused", "0.837", "0.675 to 0.927"],
+        ["best single sub-database", "0.874", "0.710 to 0.952"],
+        ["fused minus best single, paired", "-0.037", "-0.074 to -0.001"],
+    ]
+    assert table[7] == ["Look next:"]
+    assert [row[0] for row in table[8:]] == ["plots/ensemble/answer.md", "metrics/night/index.json", "dvc plots show"]
+
+
+@pytest.mark.parametrize("tracks", [("night", "voice"), ("night",), ("voice",)])
+def test_three_places_and_eighty_columns(run: Path, tracks: tuple[str, ...]) -> None:
+    lines = headline(run, tracks).splitlines()
+    assert len(lines[lines.index("Look next:") + 1 :]) == 3
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_track_that_never_ran_says_so(run: Path) -> None:
+    (run / "metrics/night/test.json").unlink()
+    lines = headline(run).splitlines()
+    assert lines[1] == "night   never run here: make night"
+    assert lines[2].startswith("voice   AUROC, 80 patients")
+    assert "night/index.json" not in headline(run)
+
+
+def test_nothing_ran(tmp_path: Path) -> None:
+    assert headline(tmp_path) == "night   never run here: make night\nvoice   never run here: make voice"
+
+
+def test_without_details_the_headline_stands_alone(run: Path) -> None:
+    (run / "metrics/night/details.json").unlink()
+    (run / "metrics/voice/details.json").unlink()
+    lines = headline(run).splitlines()
+    assert lines[1].endswith("0.600 to 0.901")
+    assert lines[2].endswith("0.675 to 0.927")
+    assert lines[3].split() == ["best", "single", "sub-database", "0.874"]
+
+
+def test_a_score_that_cannot_be_computed(run: Path) -> None:
+    write(run, "night/test.json", {**NIGHT, "night_f1": None, "night_f1_low": None, "night_f1_high": None})
+    assert headline(run).splitlines()[1].split("clips")[1].split() == ["undefined"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"night_f1": 1}'])
+def test_a_file_that_is_not_ours(run: Path, text: str) -> None:
+    (run / "metrics/night/test.json").write_text(text, encoding="utf-8")
+    with pytest.raises(IntegrityError, match=r"metrics/night/test\.json: .*(make night|dvc repro)"):
+        headline(run)
