@@ -18,7 +18,16 @@ from hypothesis import strategies as st
 from tests.privileges import without_root
 
 from evensong.audio import codecs, wav
-from evensong.audio.decode import AUDIO_SUFFIXES, Decoded, decode, downmix, inspect, pcm_digest, resample
+from evensong.audio.decode import (
+    AUDIO_SUFFIXES,
+    UNREAD_SUFFIXES,
+    Decoded,
+    decode,
+    downmix,
+    inspect,
+    pcm_digest,
+    resample,
+)
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
 
@@ -63,7 +72,8 @@ def test_decode_whole_file_gives_the_sound(kind: str, encoded: dict[str, bytes],
 
 def test_audio_suffixes_are_lower_case_and_complete():
     assert {".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aif", ".aiff"} <= AUDIO_SUFFIXES
-    assert all(suffix == suffix.lower() for suffix in AUDIO_SUFFIXES)
+    assert all(suffix == suffix.lower() for suffix in AUDIO_SUFFIXES | UNREAD_SUFFIXES)
+    assert {".wac", ".w4v", ".mp4"} <= UNREAD_SUFFIXES - AUDIO_SUFFIXES
 
 
 @pytest.mark.fault("A24")
