@@ -1,7 +1,6 @@
 """All folds of one training: independent jobs over processes; predictions, curves, models and cards out."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,13 +115,14 @@ def _task(training: Training, number: int, out: Path, state: JobState, *, single
 
 def _run_fold(task: _Task) -> Fitted:
     """Fit one fold, or take its finished result from the state, and write its model; the weights stay there."""
-    store = ArrayStore(task.arrays)
+    fold, store = task.fold, ArrayStore(task.arrays)
     stored = task.state.load_result()
     if stored:
         fitted = Fitted.from_state(*stored)
     else:
-        with _reporter(task) as report:
-            fitted = fit_fold(task.fold, store, task.state, report)
+        hidden = None if task.shows_epochs else True  # None: on a terminal only; many folds are a bar of their own
+        with tqdm(total=fold.train.epochs, desc=f"fold {fold.number}", unit="epoch", disable=hidden) as bar:
+            fitted = fit_fold(fold, store, task.state, lambda row: _show(bar, row))
         task.state.save_result(*fitted.to_state())
     task.folder.mkdir()
     write_model(task.folder, fitted.weights, _card(task, fitted, store))
@@ -138,19 +138,11 @@ def _scores(items: Subset, probs: Floats) -> dict[str, float | int | None]:
     return {"n": len(saved), **defined}
 
 
-@contextlib.contextmanager
-def _reporter(task: _Task) -> Iterator[Callable[[Epoch], None]]:
-    """A bar of epochs where they are the only progress to see: with one fold. Many folds are a bar of their own."""
-    fold = task.fold
-    hidden = None if task.shows_epochs else True  # None: on a terminal only
-    with tqdm(total=fold.train.epochs, desc=f"fold {fold.number}", unit="epoch", disable=hidden) as bar:
-
-        def show(row: Epoch) -> None:
-            shown = {name: getattr(row, name) for name in ("train_loss", "val_loss", "val_macro_f1")}
-            bar.set_postfix({name: value for name, value in shown.items() if value is not None}, refresh=False)
-            bar.update(row.epoch - bar.n)
-
-        yield show
+def _show(bar: Any, row: Epoch) -> None:
+    """An epoch on its bar, which a continued training enters in the middle."""
+    shown = {name: getattr(row, name) for name in ("train_loss", "val_loss", "val_macro_f1")}
+    bar.set_postfix({name: value for name, value in shown.items() if value is not None}, refresh=False)
+    bar.update(row.epoch - bar.n)
 
 
 def _card(task: _Task, fitted: Fitted, store: ArrayStore) -> Facts:

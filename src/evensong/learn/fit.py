@@ -100,7 +100,7 @@ class Fitted:
     def from_state(cls, tensors: Tensors, facts: Facts) -> "Fitted":
         """The inverse of `to_state`."""
         probs = {subset: tensor.numpy() for subset, tensor in _named(tensors, "probs/").items()}
-        return cls(_named(tensors, "weights/"), probs, **{**facts, "history": _history_from(facts)})
+        return cls(_named(tensors, "weights/"), probs, **{**facts, "history": _rows(facts)})
 
 
 def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[Epoch], None]) -> Fitted:
@@ -129,13 +129,11 @@ def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[
         if not is_out_of_memory(error):
             raise
         fits = fitting_batch(trainer.try_step, fold.track.batch_size, error) if trainer else 0
+        advice = (
+            f"{fits} fits" if fits else "not even 2 fit: take a smaller model, smaller mels or fewer runtime.workers"
+        )
         raise ResourceError(
-            f"fold {fold.number}: out of memory at a batch_size of {fold.track.batch_size}; "
-            + (
-                f"{fits} fits"
-                if fits
-                else "not even 2 fit: take a smaller model, smaller mels or fewer runtime.workers"
-            )
+            f"fold {fold.number}: out of memory at a batch_size of {fold.track.batch_size}; {advice}"
         ) from None
 
 
@@ -308,7 +306,7 @@ class Trainer:
         if self.average:
             self.average.module.load_state_dict(_named(tensors, "average/"), strict=True)
         self.best, self.best_epoch = _named(tensors, "best/"), facts["best_epoch"]
-        self.history = _history_from(facts)
+        self.history = _rows(facts)
         self.optimizer.restore(tensors)
 
 
@@ -345,9 +343,8 @@ def _average_of(model: nn.Module, decay: float) -> Any:
     return ema(model, decay=decay, use_warmup=True, warmup_power=3 / 4) if decay else None
 
 
-def _history_from(facts: Facts) -> list[Epoch]:
-    """Rows that JSON has made lists; their floats are the same to the bit."""
-    return [Epoch(*row) for row in facts["history"]]
+def _rows(facts: Facts) -> list[Epoch]:
+    return [Epoch(*row) for row in facts["history"]]  # lists, as JSON has made them
 
 
 def _named(tensors: Tensors, prefix: str) -> Tensors:
