@@ -129,12 +129,9 @@ def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[
         if not is_out_of_memory(error):
             raise
         fits = fitting_batch(trainer.try_step, fold.track.batch_size, error) if trainer else 0
-        advice = (
-            f"{fits} fits" if fits else "not even 2 fit: take a smaller model, smaller mels or fewer runtime.workers"
-        )
-        raise ResourceError(
-            f"fold {fold.number}: out of memory at a batch_size of {fold.track.batch_size}; {advice}"
-        ) from None
+        advice = f"{fits} fits" if fits else "not even 2 fit: take a smaller model or mels, or fewer runtime.workers"
+        batch_size = fold.track.batch_size
+        raise ResourceError(f"fold {fold.number}: out of memory at a batch_size of {batch_size}; {advice}") from None
 
 
 class Trainer:
