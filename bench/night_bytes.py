@@ -36,9 +36,9 @@ TWO_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM
 # Runs a stage's script as `python` does, after what a variant changes first.
 PLAIN = "import runpy, sys; sys.path[0:0] = ['src']; {first}; runpy.run_path(sys.argv[1], run_name='__main__')"
 SPAWN = (
-    "import multiprocessing; from evensong.run import isolation, parallel; "
+    "import multiprocessing; from evensong.run import parallel; "
     "parallel.map_tasks.__kwdefaults__['start_method'] = 'spawn'; "
-    "isolation._CONTEXT = multiprocessing.get_context('spawn')"
+    "parallel._CONTEXT = multiprocessing.get_context('spawn')"
 )
 REVERSED = (
     "import os; ls, walk, scan = os.listdir, os.walk, os.scandir; "

@@ -51,7 +51,7 @@ fitted = fit_fold(fold, ArrayStore([Path("items.npy")]), FoldState(Path("state")
 digest = hashlib.sha256()
 for name in sorted(fitted.weights):
     digest.update(fitted.weights[name].contiguous().numpy().tobytes())
-digest.update(fitted.val_probs.tobytes() + fitted.test_probs.tobytes())
+digest.update(fitted.probs["val"].tobytes() + fitted.probs["test"].tobytes())
 print(digest.hexdigest())
 """
 

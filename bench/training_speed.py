@@ -85,7 +85,7 @@ def train_ours(folder: Path, case: Case, n_items: int, epochs: int, batch_size: 
     import pandas as pd
 
     from evensong.learn.cv import Training, run_folds
-    from evensong.learn.timm_import import import_timm
+    from evensong.learn.models import import_timm
     from evensong.params import load_section
     from evensong.schemas import TrackTrain, Train
 

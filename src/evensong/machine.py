@@ -1,6 +1,11 @@
-"""What this process may use of the machine."""
+"""What this process may use of the machine, and how long it may live."""
 
+import ctypes
 import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
 
 
 def n_cores() -> int:
@@ -14,3 +19,16 @@ def memory_gb() -> float | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask Linux to end this process when its parent dies, so that a killed `dvc repro` leaves no writer behind.
+
+    Args:
+        parent: its process id, where it is known; else that of the parent this process has now.
+    """
+    parent = parent or os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died just before the request, which is for the deaths to come
+            os.kill(os.getpid(), signal.SIGTERM)

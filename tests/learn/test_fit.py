@@ -41,14 +41,14 @@ def _fit(folder: Path, fold: Fold) -> Fitted:
 
 def _same(one: Fitted, other: Fitted) -> bool:
     weights = all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
-    return weights and np.array_equal(one.test_probs, other.test_probs) and one.history == other.history
+    return weights and np.array_equal(one.probs["test"], other.probs["test"]) and one.history == other.history
 
 
 def test_eight_items_are_learned_by_heart(tmp_path: Path) -> None:
     fold = _fold(**OVERFIT)
     assert len(fold.train_set) == 8
     fitted = _fit(tmp_path, Fold(0, fold.train_set, fold.val_set, fold.train_set, 2, fold.track, fold.train))
-    own = fitted.test_probs[np.arange(8), fold.train_set.labels]
+    own = fitted.probs["test"][np.arange(8), fold.train_set.labels]
     assert fitted.history[-1].train_loss < 0.05
     assert own.min() > 0.7
     assert fitted.selected_epoch == 40
@@ -89,7 +89,7 @@ def test_continued_training_ends_as_the_uninterrupted_one(tmp_path: Path, ema_de
 
 def test_best_epoch_is_the_first_of_the_best_validation_scores(tmp_path: Path) -> None:
     fitted = _fit(tmp_path, _fold(epochs=6))
-    ranks = [(-row.val.macro_f1, row.val.loss) for row in fitted.history if row.val]
+    ranks = [(-row.val_macro_f1, row.val_loss) for row in fitted.history]
     assert fitted.selected_epoch == 1 + ranks.index(min(ranks))
 
 
@@ -98,11 +98,10 @@ def test_predictions_are_those_of_the_selected_epoch(tmp_path: Path) -> None:
     for seed in (4, 9):
         fold = _fold(epochs=6, learning_rate=0.01, seed=seed)
         fitted = _fit(tmp_path, fold)
-        own = fitted.val_probs[np.arange(len(fold.val_set)), fold.val_set.labels][fold.val_set.originals]
-        chosen = fitted.history[fitted.selected_epoch - 1].val
-        assert chosen is not None
-        assert -np.log(own).mean() == pytest.approx(chosen.loss, rel=1e-4)
-        assert np.allclose(fitted.test_probs.sum(axis=1), 1)
+        own = fitted.probs["val"][np.arange(len(fold.val_set)), fold.val_set.labels][fold.val_set.originals]
+        chosen = fitted.history[fitted.selected_epoch - 1]
+        assert -np.log(own).mean() == pytest.approx(chosen.val_loss, rel=1e-4)
+        assert np.allclose(fitted.probs["test"].sum(axis=1), 1)
         selected.append(fitted.selected_epoch)
     assert min(selected) < 6  # else nothing would tell the selected epoch from the last
 
@@ -126,7 +125,7 @@ def test_averaged_weights_are_kept_and_predict(tmp_path: Path) -> None:
     first = next(iter(plain.weights))
     assert plain.history[-1].train_loss == averaged.history[-1].train_loss  # the steps themselves are the same
     assert not torch.equal(plain.weights[first], averaged.weights[first])
-    assert not np.array_equal(plain.test_probs, averaged.test_probs)
+    assert not np.array_equal(plain.probs["test"], averaged.probs["test"])
 
 
 def test_prediction_averages_over_time_shifts(tmp_path: Path) -> None:
@@ -146,8 +145,8 @@ def test_without_validation_the_last_epoch_is_taken(tmp_path: Path) -> None:
     empty = Subset(fold.val_set.rows[:0], fold.val_set.labels[:0], fold.val_set.originals[:0])
     fitted = _fit(tmp_path, Fold(0, fold.train_set, empty, fold.test_set, 2, fold.track, fold.train))
     assert fitted.selected_epoch == 2
-    assert fitted.history[0].val is None
-    assert fitted.val_probs.shape == (0, 2)
+    assert fitted.history[0].val_loss is None
+    assert fitted.probs["val"].shape == (0, 2)
 
 
 def test_bfloat16_and_two_threads_train(tmp_path: Path) -> None:

@@ -10,8 +10,14 @@ from safetensors.torch import save_file
 from tests.learn.synthetic import MODEL
 
 from evensong.errors import IntegrityError, ParamsError
-from evensong.learn.models import InputSize, build_model, check_model_name, input_size, load_pretrained
-from evensong.learn.timm_import import import_timm
+from evensong.learn.models import (
+    InputSize,
+    build_model,
+    check_model_name,
+    import_timm,
+    input_size,
+    load_pretrained,
+)
 from evensong.schemas import Pretrained
 
 SIZE = InputSize(32, 24)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from tests.learn.synthetic import track_settings, train_settings, training
+from tools.sync_deps import import_closure
 
 from evensong.errors import BusyError, ResourceError
 from evensong.learn import cv, resume
@@ -80,8 +81,9 @@ MOMENTS = {
     "last epoch, trained": (Trainer, "train_epoch", 3, True),
     "first fold, result half written": (resume, "_digest", 3, False),
     "first fold, result saved": (resume.os, "replace", 3, True),
-    "first fold, written": (cv.runlog, "write_run", 1, True),
+    "first fold, written": (cv, "write_model", 1, True),
     "second fold, in its second epoch": (Trainer, "_validate", 5, False),
+    "all folds, one run": (cv, "write_run", 1, True),
     "all folds, no table": (cv, "write_csv", 1, False),
     "all folds, not published": (publish, "_move_into_place", 1, False),
     "published, state not pruned": (publish, "_move_into_place", 1, True),
@@ -243,13 +245,24 @@ def key_of(**changes: Any) -> str:
     return resume.job_key(training(Path()).table, parts["arrays"], parts["settings"])
 
 
-def test_key_changes_with_everything_that_decides_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_covers_all_code_that_decides_the_weights() -> None:
+    root = Path(resume.__file__).parents[3]
+    assert {root / path for path in import_closure(Path(cv.__file__))} <= set(resume._CODE)
+
+
+def test_key_changes_with_everything_that_decides_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [key_of(), key_of(arrays="b"), key_of(settings={"epochs": 4})]
     changed = training(Path()).table.assign(label=lambda table: 1 - table["label"])
     keys.append(resume.job_key(changed, "a", {"epochs": 3}))
     for owner, name, value in ((torch, "__version__", "0"), (resume.np, "__version__", "0")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, value)
+            keys.append(key_of())
+    for path in resume._CODE:
+        copy = tmp_path / path.name
+        copy.write_bytes(path.read_bytes() + b"#")
+        with monkeypatch.context() as patch:
+            patch.setattr(resume, "_CODE", [copy if path == other else other for other in resume._CODE])
             keys.append(key_of())
     with monkeypatch.context() as patch:
         patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")

@@ -107,6 +107,31 @@ def test_stage_that_is_terminated_ends_its_workers_in_the_middle_of_their_tasks(
     wait_until_gone(tmp_path)
 
 
+ORPHANING = """
+import sys
+from pathlib import Path
+from evensong.run.parallel import map_isolated, map_tasks
+from tests.run.test_parallel import note_and_wait
+map_them = {"map_tasks": map_tasks, "map_isolated": lambda *a, **k: map_isolated(*a, seconds=600, **k)}[sys.argv[1]]
+list(map_them(note_and_wait, [Path(sys.argv[2]) / name for name in "ab"], workers=2, label="x"))
+"""
+
+
+@pytest.mark.fault("D12")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
+@pytest.mark.parametrize("pool", ["map_tasks", "map_isolated"])
+def test_workers_end_in_the_middle_of_their_tasks_when_their_parent_is_killed(tmp_path: Path, pool: str) -> None:
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}"}
+    parent = subprocess.Popen([sys.executable, "-c", ORPHANING, pool, tmp_path], env=environment)
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("*.pid"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    wait_until_gone(tmp_path)
+
+
 def test_fault_keeps_its_reason_across_processes() -> None:
     with pytest.raises(InputFault) as caught:
         list(map_tasks(refuse_two, range(4), workers=2, label="faulty"))

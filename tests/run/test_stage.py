@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,32 +54,59 @@ def test_one_thread_a_library(tmp_path: Path) -> None:
     assert done.stdout == "1\n"
 
 
-@pytest.mark.fault("D12")
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
-def test_stage_dies_with_its_parent(tmp_path: Path) -> None:
-    alive = tmp_path / "alive"
-    stage = tmp_path / "stage.py"
+IN_MAIN = "run_stage(beat)"
+IN_IMPORTS = "beat()\nrun_stage(lambda: None)"  # a module that takes long to import
+
+
+def start_beating(tmp_path: Path, body: str, launcher: Sequence[str]) -> tuple[subprocess.Popen[str], Path]:
+    """A stage that writes a growing number for ten seconds, once it does so."""
+    alive, stage = tmp_path / "alive", tmp_path / "stage.py"
     stage.write_text(
-        "import time, pathlib\nfrom evensong.run.stage import run_stage\n"
-        "def main():\n"
+        "from evensong.run.stage import run_stage\nimport time, pathlib\n"
+        "def beat():\n"
         "    for beat in range(200):\n"
         f"        pathlib.Path({str(alive)!r}).write_text(str(beat))\n"
-        "        time.sleep(0.05)\n"
-        "run_stage(main)"
+        f"        time.sleep(0.05)\n{body}"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, {str(stage)!r}])"],
-        env={**os.environ, "PYTHONPATH": str(SRC)},
-    )
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    process = subprocess.Popen(
+        [sys.executable, *launcher, str(stage)],
+        env=environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which a shell's background ignores
+    )  # fmt: skip
     deadline = time.monotonic() + 20
     while not alive.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    parent.send_signal(signal.SIGKILL)
+    return process, alive
+
+
+@pytest.mark.fault("D12")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
+@pytest.mark.parametrize("body", [IN_MAIN, IN_IMPORTS])
+def test_stage_dies_with_its_parent(tmp_path: Path, body: str) -> None:
+    launcher = ["-c", "import subprocess, sys; subprocess.run([sys.executable, sys.argv[1]])"]
+    parent, alive = start_beating(tmp_path, body, launcher)
+    parent.kill()
     parent.wait()
     time.sleep(0.5)
     first = alive.read_text()
     time.sleep(0.5)
     assert alive.read_text() == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
+def test_process_whose_parent_is_gone_already_ends() -> None:
+    code = "import os; from evensong.machine import die_with_parent; die_with_parent(os.getppid() + 1)"
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("body", [IN_MAIN, IN_IMPORTS])
+def test_interrupt_is_one_line_and_130_also_during_imports(tmp_path: Path, body: str) -> None:
+    stage, _ = start_beating(tmp_path, body, [])
+    stage.send_signal(signal.SIGINT)
+    _, said = stage.communicate(timeout=20)
+    assert (stage.returncode, said) == (130, "interrupted; nothing was published\n")
 
 
 @pytest.mark.parametrize(("script", "is_told"), [("voice_x.py", False), ("night_x.py", True)])

@@ -10,7 +10,7 @@ from evensong.errors import InputFault, IntegrityError
 from evensong.intake.listing import Entry
 from evensong.intake.problems import FileProblem, Tell
 from evensong.keys import file_sha256
-from evensong.run.isolation import map_isolated
+from evensong.run.parallel import map_isolated
 from evensong.schemas import AudioLimits
 
 Facts = dict[str, Any]

@@ -1,8 +1,7 @@
 """All folds of one training: independent jobs over processes; predictions, curves, models and cards out."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from evensong.learn import runlog
 from evensong.learn.device import pin_instruction_set
-from evensong.learn.fit import Epoch, Fitted, Floats, Fold, fit_fold, history_from_facts, history_to_facts
+from evensong.learn.fit import EVALUATED, Epoch, Fitted, Floats, Fold, fit_fold
 from evensong.learn.models import check_model_name, input_size
-from evensong.learn.resume import Facts, FoldState, JobState, Tensors, job_key
-from evensong.learn.saved import write_model
+from evensong.learn.resume import Facts, FoldState, JobState, job_key
+from evensong.learn.saved import write_model, write_run
 from evensong.score.scores import balanced_accuracy_from, confusion, macro_f1_from
 from evensong.learn.store import ArrayStore, digest_of
 from evensong.learn.fold_table import SUBSETS, Subset, check_fold_table, choose_folds, items_of, subset_of
@@ -24,7 +22,6 @@ from evensong.run.parallel import map_tasks
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import TrackTrain, Train
 
-EVALUATED = ("test", "val")  # in the order of predictions.csv
 _PROBABILITY = "%.9g"
 
 
@@ -61,15 +58,6 @@ class _Task:
     shows_epochs: bool
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What the parent needs of a fitted fold for its tables."""
-
-    history: list[Epoch]
-    selected_epoch: int
-    probs: dict[str, Floats]
-
-
 def run_folds(training: Training, out: Path, workers: int, save_every_s: float = 30.0) -> JobState:
     """Train the chosen folds and write the training folder; finished folds of a killed run are not redone.
 
@@ -85,12 +73,11 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
 
     Raises:
         DataError: the fold table leaks or lacks something.
-        ParamsError: unknown model or fold, a device that is not there, or a git repository without a commit.
+        ParamsError: unknown model or fold, or a device that is not there.
         IntegrityError: arrays or pretrained weights are not what they should be.
         ResourceError: a loss was not finite, memory ran out, or a worker died.
     """
     pin_instruction_set(training.train.instruction_set)
-    runlog.check_repository()
     store = ArrayStore(training.arrays)
     check_fold_table(training.table, len(training.classes), store.shape[0])
     numbers = choose_folds(training.table, training.track.folds)
@@ -100,8 +87,11 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
     tasks = [_task(training, number, out, state, single=len(numbers) == 1) for number in numbers]
     # Forking must find no thread pool here: a child would wait for its threads for ever.
     torch.set_num_threads(1)
-    outcomes = list(map_tasks(_run_fold, tasks, workers=workers, label="folds", unit="fold"))
-    _write_tables(training, out, [task.fold for task in tasks], outcomes)
+    fitted = list(map_tasks(_run_fold, tasks, workers=workers, label="folds", unit="fold"))
+    for task, result in zip(tasks, fitted, strict=True):
+        scores = {name: _scores(task.fold.subsets[name], result.probs[name]) for name in EVALUATED}
+        write_run(task.folder / "live", result.history, result.selected_epoch, scores)
+    _write_tables(training, out, [task.fold for task in tasks], fitted)
     return state
 
 
@@ -123,22 +113,20 @@ def _task(training: Training, number: int, out: Path, state: JobState, *, single
     )
 
 
-def _run_fold(task: _Task) -> _Outcome:
-    """Fit one fold, or take its finished result from the state, and write its folder."""
-    store = ArrayStore(task.arrays)
+def _run_fold(task: _Task) -> Fitted:
+    """Fit one fold, or take its finished result from the state, and write its model; the weights stay there."""
+    fold, store = task.fold, ArrayStore(task.arrays)
     stored = task.state.load_result()
     if stored:
-        fitted = _from_state(*stored)
+        fitted = Fitted.from_state(*stored)
     else:
-        with _reporter(task) as report:
-            fitted = fit_fold(task.fold, store, task.state, report)
-        task.state.save_result(*_to_state(fitted))
+        hidden = None if task.shows_epochs else True  # None: on a terminal only; many folds are a bar of their own
+        with tqdm(total=fold.train.epochs, desc=f"fold {fold.number}", unit="epoch", disable=hidden) as bar:
+            fitted = fit_fold(fold, store, task.state, lambda row: _show(bar, row))
+        task.state.save_result(*fitted.to_state())
     task.folder.mkdir()
     write_model(task.folder, fitted.weights, _card(task, fitted, store))
-    probs = {"val": fitted.val_probs, "test": fitted.test_probs}
-    scores = {name: _scores(_sets(task.fold)[name], probs[name]) for name in EVALUATED}
-    runlog.write_run(task.folder / "live", fitted.history, fitted.selected_epoch, scores)
-    return _Outcome(fitted.history, fitted.selected_epoch, probs)
+    return replace(fitted, weights={})
 
 
 def _scores(items: Subset, probs: Floats) -> dict[str, float | int | None]:
@@ -150,19 +138,11 @@ def _scores(items: Subset, probs: Floats) -> dict[str, float | int | None]:
     return {"n": len(saved), **defined}
 
 
-@contextlib.contextmanager
-def _reporter(task: _Task) -> Iterator[Callable[[Epoch], None]]:
-    """A bar of epochs where they are the only progress to see: with one fold. Many folds are a bar of their own."""
-    fold = task.fold
-    hidden = None if task.shows_epochs else True  # None: on a terminal only
-    with tqdm(total=fold.train.epochs, desc=f"fold {fold.number}", unit="epoch", disable=hidden) as bar:
-
-        def show(row: Epoch) -> None:
-            scores = {"val_loss": row.val.loss, "val_macro_f1": row.val.macro_f1} if row.val else {}
-            bar.set_postfix({"train_loss": row.train_loss, **scores}, refresh=False)
-            bar.update(row.epoch - bar.n)
-
-        yield show
+def _show(bar: Any, row: Epoch) -> None:
+    """An epoch on its bar, which a continued training enters in the middle."""
+    shown = {name: getattr(row, name) for name in ("train_loss", "val_loss", "val_macro_f1")}
+    bar.set_postfix({name: value for name, value in shown.items() if value is not None}, refresh=False)
+    bar.update(row.epoch - bar.n)
 
 
 def _card(task: _Task, fitted: Fitted, store: ArrayStore) -> Facts:
@@ -182,36 +162,17 @@ def _card(task: _Task, fitted: Fitted, store: ArrayStore) -> Facts:
     }
 
 
-def _to_state(fitted: Fitted) -> tuple[Tensors, Facts]:
-    tensors = {f"weights/{name}": tensor for name, tensor in fitted.weights.items()}
-    for subset, probs in (("val", fitted.val_probs), ("test", fitted.test_probs)):
-        tensors[f"probs/{subset}"] = torch.from_numpy(probs)
-    facts = {name: getattr(fitted, name) for name in ("selected_epoch", "mean", "std", "left_out")}
-    return tensors, {**facts, "history": history_to_facts(fitted.history)}
-
-
-def _from_state(tensors: Tensors, facts: Facts) -> Fitted:
-    return Fitted(
-        weights={name.removeprefix("weights/"): t for name, t in tensors.items() if name.startswith("weights/")},
-        val_probs=tensors["probs/val"].numpy(),
-        test_probs=tensors["probs/test"].numpy(),
-        **{**facts, "history": history_from_facts(facts["history"])},
-    )
-
-
-def _write_tables(training: Training, out: Path, folds: list[Fold], outcomes: list[_Outcome]) -> None:
+def _write_tables(training: Training, out: Path, folds: list[Fold], fitted: list[Fitted]) -> None:
+    each = list(zip(folds, fitted, strict=True))
     predictions = [
-        _predictions(items_of(training.table, fold.number, subset), outcome.probs[subset])
-        for fold, outcome in zip(folds, outcomes, strict=True)
+        _predictions(items_of(training.table, fold.number, subset), result.probs[subset])
+        for fold, result in each
         for subset in EVALUATED
     ]
     write_csv(out / "predictions.csv", pd.concat(predictions), float_format=_PROBABILITY)
-    histories = [
-        _history(fold.number, row) for fold, outcome in zip(folds, outcomes, strict=True) for row in outcome.history
-    ]
-    write_csv(out / "history.csv", pd.DataFrame(histories), float_format="%.6g")
-    rows = [_fold_row(fold, outcome) for fold, outcome in zip(folds, outcomes, strict=True)]
-    write_csv(out / "folds.csv", pd.DataFrame(rows), float_format="%.9g")
+    history = [{"fold": fold.number, **row._asdict()} for fold, result in each for row in result.history]
+    write_csv(out / "history.csv", pd.DataFrame(history), float_format="%.6g")
+    write_csv(out / "folds.csv", pd.DataFrame([_fold_row(*pair) for pair in each]), float_format="%.9g")
     write_json(out / "classes.json", {"classes": list(training.classes)})
 
 
@@ -221,22 +182,11 @@ def _predictions(items: pd.DataFrame, probs: Floats) -> pd.DataFrame:
     return named.assign(**{f"p{label}": probs[:, label] for label in range(probs.shape[1])})
 
 
-def _history(fold: int, row: Epoch) -> Facts:
-    val = {f"val_{name}": value for name, value in row.val._asdict().items()} if row.val else {}
-    blank = {"val_loss": None, "val_macro_f1": None, "val_balanced_accuracy": None}
-    first = {"fold": fold, "epoch": row.epoch, "learning_rate": row.learning_rate, "train_loss": row.train_loss}
-    return {**first, **blank, **val}
-
-
-def _fold_row(fold: Fold, outcome: _Outcome) -> Facts:
+def _fold_row(fold: Fold, fitted: Fitted) -> Facts:
     chosen_by = "best" if fold.selects_best else "last" if fold.train.select == "last" else "last_no_val"
-    counts = {f"n_{name}": len(part) for name, part in _sets(fold).items()}
-    originals = {f"n_{name}_originals": int(part.originals.sum()) for name, part in _sets(fold).items()}
-    epochs = {"fold": fold.number, "epochs": len(outcome.history), "selected_epoch": outcome.selected_epoch}
+    counts = {f"n_{name}": len(part) for name, part in fold.subsets.items()}
+    originals = {f"n_{name}_originals": int(part.originals.sum()) for name, part in fold.subsets.items()}
+    epochs = {"fold": fold.number, "epochs": len(fitted.history), "selected_epoch": fitted.selected_epoch}
     seen = np.bincount(fold.train_set.labels, minlength=fold.n_classes) / len(fold.train_set)
     shares = {f"train_share_{label}": float(share) for label, share in enumerate(seen)}
     return {**epochs, "selected_by": chosen_by, **counts, **originals, **shares}
-
-
-def _sets(fold: Fold) -> dict[str, Subset]:
-    return {"train": fold.train_set, "val": fold.val_set, "test": fold.test_set}

@@ -18,35 +18,32 @@ from torch import Tensor, nn
 from evensong.errors import DataError, ResourceError
 from evensong.learn.device import batch_reader, fitting_batch, is_out_of_memory, open_device
 from evensong.learn.mixing import mixup, spec_augment, time_shifts
-from evensong.learn.models import build_model, input_size, load_pretrained
+from evensong.learn.models import build_model, import_timm, input_size, load_pretrained
 from evensong.learn.optimizer import AdamW
 from evensong.learn.resume import Facts, FoldState, Tensors
 from evensong.score.scores import balanced_accuracy, macro_f1
 from evensong.keys import derive_seed, keyed_generator
 from evensong.learn.store import ArrayStore
 from evensong.learn.fold_table import Subset
-from evensong.learn.timm_import import import_timm
 from evensong.schemas import TrackTrain, Train
 
+EVALUATED = ("test", "val")  # in the order of predictions.csv
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-class ValScores(NamedTuple):
-    """Scores of the validation set's originals after one epoch."""
-
-    loss: float
-    macro_f1: float
-    balanced_accuracy: float
-
-
 class Epoch(NamedTuple):
-    """One epoch's row of history; the learning rate is that of its last step."""
+    """One epoch's row of history; the learning rate is that of its last step.
+
+    Validation scores are those of the originals, None where there is no validation set.
+    """
 
     epoch: int
     learning_rate: float
     train_loss: float
-    val: ValScores | None
+    val_loss: float | None
+    val_macro_f1: float | None
+    val_balanced_accuracy: float | None
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,11 @@ class Fold:
     train: Train
 
     @property
+    def subsets(self) -> dict[str, Subset]:
+        """The three by name."""
+        return {"train": self.train_set, "val": self.val_set, "test": self.test_set}
+
+    @property
     def selects_best(self) -> bool:
         """Whether an epoch is chosen; without a validation set the last one is taken."""
         return self.train.select == "best" and len(self.val_set) > 0
@@ -73,8 +75,7 @@ class Fitted:
 
     Args:
         weights: of the selected epoch, by name.
-        val_probs: (n_val, n_classes) float64, rows as in the fold's val_set, each summing to 1.
-        test_probs: (n_test, n_classes) float64, rows as in the fold's test_set.
+        probs: of ``val`` and ``test``: (n_items, n_classes) float64, rows as in the fold's subset, each summing to 1.
         history: one entry an epoch.
         selected_epoch: counted from 1.
         mean: of the training values, with std what inputs are standardised by.
@@ -82,13 +83,24 @@ class Fitted:
     """
 
     weights: Tensors
-    val_probs: Floats
-    test_probs: Floats
+    probs: dict[str, Floats]
     history: list[Epoch]
     selected_epoch: int
     mean: float
     std: float
     left_out: list[str]
+
+    def to_state(self) -> tuple[Tensors, Facts]:
+        """Named tensors and plain facts, from which `from_state` makes the same again to the bit."""
+        tensors = {f"weights/{name}": tensor for name, tensor in self.weights.items()}
+        tensors |= {f"probs/{subset}": torch.from_numpy(probs) for subset, probs in self.probs.items()}
+        return tensors, {name: getattr(self, name) for name in ("history", "selected_epoch", "mean", "std", "left_out")}
+
+    @classmethod
+    def from_state(cls, tensors: Tensors, facts: Facts) -> "Fitted":
+        """The inverse of `to_state`."""
+        probs = {subset: tensor.numpy() for subset, tensor in _named(tensors, "probs/").items()}
+        return cls(_named(tensors, "weights/"), probs, **{**facts, "history": _rows(facts)})
 
 
 def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[Epoch], None]) -> Fitted:
@@ -117,14 +129,9 @@ def fit_fold(fold: Fold, store: ArrayStore, state: FoldState, report: Callable[[
         if not is_out_of_memory(error):
             raise
         fits = fitting_batch(trainer.try_step, fold.track.batch_size, error) if trainer else 0
-        raise ResourceError(
-            f"fold {fold.number}: out of memory at a batch_size of {fold.track.batch_size}; "
-            + (
-                f"{fits} fits"
-                if fits
-                else "not even 2 fit: take a smaller model, smaller mels or fewer runtime.workers"
-            )
-        ) from None
+        advice = f"{fits} fits" if fits else "not even 2 fit: take a smaller model or mels, or fewer runtime.workers"
+        batch_size = fold.track.batch_size
+        raise ResourceError(f"fold {fold.number}: out of memory at a batch_size of {batch_size}; {advice}") from None
 
 
 class Trainer:
@@ -178,14 +185,13 @@ class Trainer:
                     f"(array rows {train_set.rows[batch][:8].tolist()} ...); lower train.learning_rate"
                 )
             total_loss += loss * len(batch)
-        self.history.append(Epoch(epoch, learning_rate, total_loss / len(train_set), self._validate()))
+        self.history.append(Epoch(epoch, learning_rate, total_loss / len(train_set), *self._validate()))
         if fold.selects_best and self._best_so_far() == epoch:
             self.best, self.best_epoch = self._weights(), epoch
 
     def _best_so_far(self) -> int:
         """Highest macro-F1, then lowest loss, then the earliest epoch."""
-        ranks = [(-row.val.macro_f1, row.val.loss, row.epoch) for row in self.history if row.val]
-        return min(ranks)[2]
+        return min((-(row.val_macro_f1 or 0), row.val_loss, row.epoch) for row in self.history)[2]
 
     def _train_batch(self, rows: Ints, labels: Ints, learning_rate: float, rng: np.random.Generator) -> float:
         """One step of the optimiser over a batch, computed in parts that fit the memory; its mean loss."""
@@ -216,19 +222,16 @@ class Trainer:
         for weight in self.model.parameters():
             weight.grad = None
 
-    def _validate(self) -> ValScores | None:
-        """Loss and scores of the validation set's originals; None where there is no validation set."""
+    def _validate(self) -> tuple[float, float, float] | tuple[None, None, None]:
+        """Loss, macro-F1 and balanced accuracy of the validation set's originals, where there is such a set."""
         val_set = self.fold.val_set
         if len(val_set) == 0:
-            return None
+            return None, None, None
         labels, probs = val_set.labels[val_set.originals], self.predict(val_set.rows[val_set.originals])
         chosen, n_classes = probs.argmax(axis=1), self.fold.n_classes
         own = np.maximum(probs[np.arange(len(labels)), labels], np.finfo(np.float64).tiny)
-        return ValScores(
-            loss=float(-np.log(own).mean()),
-            macro_f1=macro_f1(labels, chosen, n_classes),
-            balanced_accuracy=balanced_accuracy(labels, chosen, n_classes),
-        )
+        scores = macro_f1(labels, chosen, n_classes), balanced_accuracy(labels, chosen, n_classes)
+        return float(-np.log(own).mean()), *scores
 
     def predict(self, rows: Ints, n_shifts: int = 1) -> Floats:
         """Class probabilities of stored items, in float32 whatever the training precision.
@@ -274,8 +277,7 @@ class Trainer:
         n_shifts = self.fold.train.test_shifts
         return Fitted(
             weights=self._weights(),
-            val_probs=self.predict(self.fold.val_set.rows, n_shifts),
-            test_probs=self.predict(self.fold.test_set.rows, n_shifts),
+            probs={name: self.predict(self.fold.subsets[name].rows, n_shifts) for name in EVALUATED},
             history=self.history,
             selected_epoch=self.best_epoch or len(self.history),
             mean=self.mean,
@@ -290,7 +292,7 @@ class Trainer:
             tensors |= {f"average/{name}": tensor for name, tensor in self.scored.state_dict().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         tensors |= self.optimizer.named_state()
-        return tensors, {"history": history_to_facts(self.history), "best_epoch": self.best_epoch}
+        return tensors, {"history": self.history, "best_epoch": self.best_epoch}
 
     def restore(self, saved: tuple[Tensors, Facts] | None) -> None:
         """Continue after the epoch of a snapshot; None starts afresh."""
@@ -301,18 +303,8 @@ class Trainer:
         if self.average:
             self.average.module.load_state_dict(_named(tensors, "average/"), strict=True)
         self.best, self.best_epoch = _named(tensors, "best/"), facts["best_epoch"]
-        self.history = history_from_facts(facts["history"])
+        self.history = _rows(facts)
         self.optimizer.restore(tensors)
-
-
-def history_to_facts(history: list[Epoch]) -> list[list[Any]]:
-    """Plain lists for JSON; floats come back to the bit."""
-    return [[*row[:3], list(row.val) if row.val else None] for row in history]
-
-
-def history_from_facts(facts: list[list[Any]]) -> list[Epoch]:
-    """The inverse of `history_to_facts`."""
-    return [Epoch(epoch, rate, loss, ValScores(*val) if val else None) for epoch, rate, loss, val in facts]
 
 
 def shuffled_batches(n_items: int, batch_size: int, rng: np.random.Generator) -> list[Ints]:
@@ -346,6 +338,10 @@ def _average_of(model: nn.Module, decay: float) -> Any:
     """A moving average of weights and batch statistics; short at first, so that the first steps are forgotten."""
     ema = import_timm().utils.ModelEmaV3
     return ema(model, decay=decay, use_warmup=True, warmup_power=3 / 4) if decay else None
+
+
+def _rows(facts: Facts) -> list[Epoch]:
+    return [Epoch(*row) for row in facts["history"]]  # lists, as JSON has made them
 
 
 def _named(tensors: Tensors, prefix: str) -> Tensors:

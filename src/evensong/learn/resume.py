@@ -22,11 +22,13 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from evensong.learn.timm_import import import_timm
+from evensong.learn.models import import_timm
 
 _STATE_DIR = "EVENSONG_STATE_DIR"
 _STALE_AFTER_S = 30 * 24 * 3600
 _DIGEST_BYTES = 32
+_PACKAGE = Path(__file__).parents[1]
+_CODE = (*sorted(_PACKAGE.glob("learn/*.py")), _PACKAGE / "keys.py", _PACKAGE / "score/scores.py")
 
 Tensors = dict[str, Tensor]
 Facts = dict[str, Any]
@@ -141,7 +143,7 @@ def job_key(table: pd.DataFrame, array_digest: str, settings: Facts) -> str:
     digest.update(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes())
     digest.update(array_digest.encode())
     digest.update(json.dumps(settings, sort_keys=True).encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in _CODE:
         digest.update(path.read_bytes())
     libraries = f"{torch.__version__} {import_timm().__version__} {np.__version__}"
     digest.update(f"{libraries} {torch.backends.cpu.get_cpu_capability()}".encode())

@@ -20,7 +20,7 @@ from evensong.listen.scoring import Listening, Scores, listening_of, score_recor
 from evensong.listen.tables import QuarantineTable, WindowTable, replacing
 from evensong.errors import DataError, InputFault, ParamsError
 from evensong.intake.names import counted, name_fault, printable
-from evensong.run.isolation import map_isolated
+from evensong.run.parallel import map_isolated
 
 _LONGEST_NAME = 255  # bytes, on every common file system
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt

@@ -1,26 +1,28 @@
 """The frame around every stage script: one thread a library, exit codes, and death with the parent.
 
-Import this before numpy: the thread counts are read when the numerical libraries load, and one thread a
-process is what the stages' process pools are built on.
+Import this before anything heavy. The thread counts are read when the numerical libraries load, and one thread a
+process is what the stages' process pools are built on. A parent that dies and an interrupt are answered from here on,
+not only after the seconds that the other imports take.
 """
 
-import ctypes
 import os
 import signal
 import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import NoReturn
 
 from evensong.errors import EvensongError
+from evensong.machine import die_with_parent
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"
 
-_PR_SET_PDEATHSIG = 1
 _BUG = 70
 _DISK_FAULTS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_INTERRUPTED = "interrupted; nothing was published"
 
 
 def run_stage(main: Callable[[], None]) -> NoReturn:
@@ -28,14 +30,13 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
 
     0 done, 2 params, 3 data, 4 integrity, 5 resource, 6 busy, 130 interrupted, 143 terminated, 70 a bug of ours.
     """
-    die_with_parent()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
     except EvensongError as error:
         _leave(f"ERROR: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _leave("interrupted; nothing was published", 130)
+        _leave(_INTERRUPTED, 130)
     except MemoryError as error:
         _leave(f"ERROR: out of memory: {error}", 5)
     except OSError as error:
@@ -51,14 +52,17 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
     _leave("", 0)
 
 
-def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, so that a killed `dvc repro` leaves no writer behind."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _terminate(_signum: int, _frame: object) -> NoReturn:
     raise SystemExit(143)
+
+
+def _tell_unhandled(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An interrupt that nobody caught, as during the imports, is one line and no traceback."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print(_INTERRUPTED, file=sys.stderr, flush=True)
+    os._exit(130)  # or Python would end itself with the signal, and the status be another one
 
 
 def _folder_of(error: OSError) -> str:
@@ -83,3 +87,7 @@ def _leave(message: str, code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     raise SystemExit(code)
+
+
+die_with_parent()
+sys.excepthook = _tell_unhandled

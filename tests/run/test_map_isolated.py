@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evensong.errors import DataError, InputFault, ResourceError
-from evensong.run.isolation import map_isolated
+from evensong.run.parallel import map_isolated
 
 LONG_S = 20  # much longer than the tests' deadline
 
