@@ -10,14 +10,14 @@ from evensong.score.predictions import read_run
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
-from evensong.voice import comparison
-from evensong.voice.answer import answer_text
+from evensong.voice import ensemble
+from evensong.voice.figures import draw_fusion
 from evensong.voice.fusion import Members, join_members
-from evensong.voice.fusion_figure import draw_fusion
 
 RUNS = Path("artifacts/voice/train")
 ENSEMBLE = Path("artifacts/voice/ensemble")
-METRICS = Path("metrics/voice/ensemble.json")
+METRICS = Path("metrics/voice/test.json")
+DETAILS = Path("metrics/voice/details.json")
 PLOTS = Path("plots/ensemble")
 
 
@@ -31,18 +31,19 @@ def main() -> None:
     evaluate = load_section("voice.evaluate", schemas.Evaluate)
     members = read_members([f"subdb{subdb}" for subdb in sorted(subdbs)])
     control = read_members([f"control{seed}" for seed in sorted(seeds)]) if seeds else None
-    fusion = comparison.evaluate_fusion(members, control, evaluate)
-    if warning := comparison.unequal_arms(fusion):
+    fusion = ensemble.evaluate_fusion(members, control, evaluate)
+    if warning := ensemble.unequal_arms(fusion):
         print(f"WARNING: {warning}", file=sys.stderr)
-    with publishing("voice_ensemble", [ENSEMBLE, METRICS, PLOTS]) as staged:
+    with publishing("voice_ensemble", [ENSEMBLE, METRICS, DETAILS, PLOTS]) as staged:
         staged[ENSEMBLE].mkdir()
-        write_csv(staged[ENSEMBLE] / "predictions.csv", comparison.predictions_table(fusion), float_format="%.9g")
-        write_json(staged[ENSEMBLE] / "summary.json", comparison.summary_tree(fusion))
-        write_json(staged[METRICS], comparison.metrics_tree(fusion))
+        write_csv(staged[ENSEMBLE] / "predictions.csv", ensemble.predictions_table(fusion), float_format="%.9g")
+        write_json(staged[ENSEMBLE] / "summary.json", ensemble.summary_tree(fusion))
+        write_json(staged[METRICS], ensemble.headline_tree(fusion))
+        write_json(staged[DETAILS], ensemble.details_tree(fusion))
         staged[PLOTS].mkdir()
-        for name, table in comparison.plot_tables(fusion).items():
+        for name, table in ensemble.plot_tables(fusion).items():
             write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
-        (staged[PLOTS] / "answer.md").write_text(answer_text(fusion), encoding="utf-8", newline="\n")
+        (staged[PLOTS] / "answer.md").write_text(ensemble.answer_text(fusion), encoding="utf-8", newline="\n")
         draw_fusion(staged[PLOTS] / "fusion.png", fusion)
 
 

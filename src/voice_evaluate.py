@@ -10,9 +10,8 @@ from evensong.score.predictions import TrainingRun, read_model_facts, read_run
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
-from evensong.voice import summaries
-from evensong.voice.cohort_facts import check_predicted, cohort_facts
-from evensong.voice.subdb_figure import draw_subdbs
+from evensong.voice import evaluate
+from evensong.voice.figures import draw_subdbs
 from evensong.voice.tables import read_combined
 
 COMBINED = Path("artifacts/voice/combined")
@@ -25,30 +24,30 @@ PLOTS = Path("plots/voice")
 def facts_of(name: str, run: TrainingRun) -> dict[str, Any]:
     """What the summary of a sub-database says of its data and model."""
     combined = read_combined(COMBINED / name / f"audio_imbalmed_{name}_combined.csv")
-    check_predicted(combined, run.predictions, name)
+    evaluate.check_predicted(combined, run.predictions, name)
     folds = run.predictions.folds
-    return {"data": cohort_facts(combined, folds), "model": read_model_facts(RUNS / name, folds[0])}
+    return {"data": evaluate.cohort_facts(combined, folds), "model": read_model_facts(RUNS / name, folds[0])}
 
 
 def main() -> None:
     subdbs = sorted(load_value("voice.subdbs", schemas.SUBDBS))
     train = load_section("train", schemas.Train)
     track = load_section("voice.train", schemas.TrackTrain)
-    evaluate = load_section("voice.evaluate", schemas.Evaluate)
-    settings = {"train": train, "voice.train": track, "voice.evaluate": evaluate}
-    found = {subdb: summaries.evaluate_run(read_run(RUNS / f"subdb{subdb}"), evaluate) for subdb in subdbs}
+    scoring = load_section("voice.evaluate", schemas.Evaluate)
+    settings = {"train": train, "voice.train": track, "voice.evaluate": scoring}
+    found = {subdb: evaluate.evaluate_run(read_run(RUNS / f"subdb{subdb}"), scoring) for subdb in subdbs}
     facts = {subdb: facts_of(f"subdb{subdb}", one.run) for subdb, one in found.items()}
     with publishing("voice_evaluate", [SUMMARIES, METRICS, PLOTS]) as staged:
         for subdb, one in found.items():
             folder = staged[SUMMARIES] / f"subdb{subdb}"
             folder.mkdir(parents=True)
-            tree = summaries.summary_tree(subdb, one, settings, facts[subdb])
-            write_json(folder / summaries.summary_name(track.model), tree)
-        write_json(staged[METRICS], summaries.metrics_tree(found))
+            tree = evaluate.summary_tree(subdb, one, settings, facts[subdb])
+            write_json(folder / evaluate.summary_name(track.model), tree)
+        write_json(staged[METRICS], evaluate.details_tree(found))
         staged[PLOTS].mkdir()
-        for name, table in summaries.plot_tables(found).items():
+        for name, table in evaluate.plot_tables(found).items():
             write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
-        draw_subdbs(staged[PLOTS] / "subdbs.png", found, evaluate.confidence)
+        draw_subdbs(staged[PLOTS] / "subdbs.png", found, scoring.confidence)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from dvc_render.vega_templates import TEMPLATES
 from ruamel.yaml import YAML
+
+from evensong.score import palette
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / ".dvc/plots").glob("*.json"))
@@ -17,7 +20,7 @@ DRAWN = [(name, plot) for entry in PLOTS if isinstance(entry, dict) for name, pl
 def test_template_is_json_that_takes_the_data_and_keeps_revisions_apart(path):
     text = path.read_text(encoding="utf-8")
     assert json.loads(text)["data"]["values"] == "<DVC_METRIC_DATA>"
-    assert '"field": "rev"' in text
+    assert '"field": "rev"' in text or "datum.rev" in text
     assert "http" not in text.replace("https://vega.github.io/schema/vega-lite/v5.json", "")
 
 
@@ -25,6 +28,11 @@ def test_template_is_json_that_takes_the_data_and_keeps_revisions_apart(path):
 def test_plot_names_a_template_that_exists(name, plot):
     builtin = {template.DEFAULT_NAME for template in TEMPLATES}
     assert plot["template"] in builtin | {path.stem for path in PATHS}
+
+
+def test_templates_and_palette_agree_on_the_grey_of_chance():
+    greys = {grey for path in PATHS for grey in re.findall(r"#8[0-9a-f]{5}\b", path.read_text(encoding="utf-8"))}
+    assert greys == {palette.GREY}
 
 
 def test_every_template_is_used():

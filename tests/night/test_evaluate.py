@@ -71,6 +71,10 @@ def outputs():
     }
 
 
+def read(name):
+    return json.loads(Path(f"metrics/night/{name}.json").read_text(encoding="utf-8"))
+
+
 def test_clip_and_source_scores_by_hand(tmp_path):
     # Test originals: source a (owl): clips owl 0.9, wind 0.4 -> one of two right; its mean 0.65 is right.
     #                 source b (wind): clips owl 0.8, wind 0.9 -> one right; its mean owl 0.45 is right.
@@ -84,7 +88,8 @@ def test_clip_and_source_scores_by_hand(tmp_path):
         (0, "val", "c1", "c", 1, 1, (0.1, 0.9)),
     ]
     run = read_run(write_run(tmp_path / "train", rows, ["owl", "wind"]))
-    tree = evaluate.metrics_tree(run, evaluate.evaluate_views(run.predictions.subset("test"), SETTINGS))
+    found = evaluate.evaluate_views(run.predictions.subset("test"), SETTINGS)
+    tree = evaluate.details_tree(run, found)
     assert tree["originals"]["clip"]["accuracy"]["value"] == pytest.approx(2 / 4)
     assert tree["originals"]["source"]["accuracy"]["value"] == 1
     assert tree["all"]["clip"]["accuracy"]["value"] == pytest.approx(2 / 5)
@@ -92,6 +97,10 @@ def test_clip_and_source_scores_by_hand(tmp_path):
     assert tree["all"]["source"]["accuracy"]["value"] == 1
     assert [tree["originals"][level]["n"] for level in evaluate.LEVELS] == [4, 2]
     assert [tree["all"][level]["n"] for level in evaluate.LEVELS] == [5, 2]
+    # wind: b2 of the two chosen is right, and of two clips
+    assert tree["classes"]["wind"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "n": 2}
+    headline = evaluate.headline_tree(run, found)
+    assert (headline["night_f1"], headline["night_n"]) == (0.5, 4)
     undefined = {"value": None, "reason": "one class in the truth"}
     assert tree["validation"]["clip"] == {"n": 1, "macro_f1": undefined, "balanced_accuracy": undefined}
 
@@ -102,10 +111,12 @@ def test_stage_writes_plain_numbers_and_no_file_names(workspace, n_classes, n_fo
     classes = [f"Käuz, {label}" for label in range(n_classes)]
     write_run(RUN, rows, classes)
     night_evaluate.main()
-    tree = json.loads(Path("metrics/night/test.json").read_text(encoding="utf-8"))
+    headline, tree = read("test"), read("details")
     assert (tree["n_classes"], tree["n_folds"]) == (n_classes, n_folds)
     macro_f1 = tree["originals"]["clip"]["macro_f1"]
     assert macro_f1["low"] <= macro_f1["value"] <= macro_f1["high"]
+    numbers = {"night_f1": macro_f1["value"], "night_f1_low": macro_f1["low"], "night_f1_high": macro_f1["high"]}
+    assert headline == numbers | {"night_n": tree["originals"]["clip"]["n"]}
     assert (tree["validation"]["clip"]["macro_f1"]["value"] is not None) == with_val
     for path in outputs():
         text = Path(path).read_text(encoding="utf-8")
@@ -114,7 +125,7 @@ def test_stage_writes_plain_numbers_and_no_file_names(workspace, n_classes, n_fo
     per_class = pd.read_csv("plots/night/per_class.csv")
     assert per_class["class"].tolist() == classes
     originals = [row for row in rows if row[1] == "test" and row[4]]
-    assert per_class["support"].sum() == len(originals) == len(pd.read_csv("plots/night/predictions.csv"))
+    assert per_class["support"].sum() == len(originals) == pd.read_csv("plots/night/confusion.csv")["clips"].sum()
     assert not RUN.parent.joinpath("../.staging/night_evaluate").exists()
 
 
@@ -138,26 +149,49 @@ def test_keys_do_not_depend_on_the_predictions(workspace):
         shutil.rmtree(RUN, ignore_errors=True)
         write_run(RUN, random_rows(3, seed=seed), list("abc"))
         night_evaluate.main()
-        found.append(keys(json.loads(Path("metrics/night/test.json").read_text())))
+        found.append(keys(read("test")) | keys(read("details")))
     assert found[0] == found[1]
 
 
 def test_absent_classes_are_left_out_of_the_means_and_blank_in_the_class_table(workspace):
     write_run(RUN, random_rows(4, tested={0, 1}), list("abcd"))
     night_evaluate.main()
-    tree = json.loads(Path("metrics/night/test.json").read_text())
+    tree = read("details")
     table = pd.read_csv("plots/night/per_class.csv")
     assert table["recall"].isna().tolist() == [False, False, True, True]
     expected = table["recall"].iloc[:2].mean()
     assert tree["originals"]["clip"]["balanced_accuracy"]["value"] == pytest.approx(expected, abs=1e-5)
-    assert set(pd.read_csv("plots/night/roc.csv")["curve"]) == {"a", "b"}
+    assert set(pd.read_csv("plots/night/roc.csv")["curve"]) == {"a", "b", "chance"}
+    assert tree["classes"]["c"]["reason"] == "no test clips"
 
 
 def test_one_class_in_the_test_set_is_null_with_a_reason(workspace):
     write_run(RUN, random_rows(3, tested={1}), list("abc"))
     night_evaluate.main()
-    tree = json.loads(Path("metrics/night/test.json").read_text())
+    tree = read("details")
     expected = {"value": None, "low": None, "high": None, "reason": "one class in the truth"}
     assert tree["originals"]["clip"]["macro_f1"] == expected
+    assert [read("test")[f"night_f1{end}"] for end in ("", "_low", "_high")] == [None] * 3
     assert tree["all"]["source"]["auroc"] == {"value": None, "reason": "one class in the truth"}
     assert tree["originals"]["clip"]["accuracy"]["value"] is not None
+
+
+@pytest.mark.filterwarnings("error")
+def test_300_classes_are_shown_as_the_worst_30_and_the_others(workspace):
+    names = [f"species {label:03d}" for label in range(300)]
+    write_run(RUN, random_rows(300, n_sources=900), names)
+    night_evaluate.main()
+    classes, table = read("details")["classes"], pd.read_csv("plots/night/per_class.csv")
+    f1 = {name: row["f1"] for name, row in classes.items() if row["n"]}
+    named = table["class"][:-1].tolist()
+    assert table["class"].iloc[-1] == "270 others (mean)"
+    assert len(named) == 30
+    assert max(f1[name] for name in named) <= min(f1[name] for name in set(f1) - set(named))
+    assert table["support"].sum() == read("test")["night_n"]
+    confusion = pd.read_csv("plots/night/confusion.csv")
+    order = [*named, "270 others"]
+    assert confusion["actual"].unique().tolist() == confusion["predicted"].unique().tolist() == order
+    assert confusion["clips"].sum() == read("test")["night_n"]
+    for curve in ("roc", "pr"):
+        shown = pd.read_csv(f"plots/night/{curve}.csv")["curve"].unique().tolist()
+        assert shown == [*named, f"{len(f1) - 30} others (mean)", "chance"]

@@ -20,7 +20,7 @@ from evensong.params import load_section
 from evensong.schemas import Evaluate, TrackTrain
 from evensong.score.estimates import Estimate
 from evensong.score.predictions import read_run
-from evensong.voice import comparison, fusion, summaries
+from evensong.voice import ensemble, evaluate, fusion
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path("artifacts/voice/train")
@@ -172,8 +172,9 @@ def test_stages_write_what_they_declare(said):
         *(f"artifacts/voice/summaries/subdb{k}/{MODEL}_cv_summary.json" for k in (2, 5, 8)),
         "artifacts/voice/ensemble/predictions.csv",
         "artifacts/voice/ensemble/summary.json",
-        "metrics/voice/ensemble.json",
+        "metrics/voice/details.json",
         "metrics/voice/subdbs.json",
+        "metrics/voice/test.json",
         *(f"plots/voice/{name}.csv" for name in ("calibration", "confusion", "pr", "roc", "scores", "training")),
         "plots/voice/subdbs.png",
         *(f"plots/ensemble/{name}.csv" for name in ("calibration", "differences", "pr", "roc", "scores")),
@@ -185,7 +186,7 @@ def test_stages_write_what_they_declare(said):
     auroc = metrics["subdb5"]["patient"]["auroc"]
     assert auroc["low"] <= auroc["value"] <= auroc["high"]
     assert auroc == summary_of(5)["patient"]["pooled"]["auroc"]
-    ensemble = read("metrics/voice/ensemble.json")
+    ensemble = read("metrics/voice/details.json")
     assert (ensemble["n"], ensemble["n_positive"], ensemble["n_members"], ensemble["n_control_members"]) == (
         24,
         8,
@@ -194,6 +195,15 @@ def test_stages_write_what_they_declare(said):
     )
     assert set(ensemble["minus_best_single"]) == set(fusion.METHODS)
     assert "minus_control" not in ensemble
+    fused, best = ensemble["soft_mean"]["auroc"], ensemble["best_single"]["auroc"]
+    assert read("metrics/voice/test.json") == {
+        "voice_auroc": fused["value"],
+        "voice_auroc_low": fused["low"],
+        "voice_auroc_high": fused["high"],
+        "voice_n": 24,
+        "voice_best_auroc": best["value"],
+        "voice_gain": ensemble["minus_best_single"]["soft_mean"]["auroc"]["value"],
+    }
 
 
 def test_no_patient_appears_in_git_tracked_results_or_on_the_screen(said):
@@ -233,7 +243,7 @@ def test_one_member_one_fold_and_no_validation_work_and_say_so(workspace):
     assert row["threshold_reason"] == "no validation set"
     assert summary_of(5)["patient"]["validation"]["auroc"] is None
     assert summary_of(5)["patient"]["folds"]["auroc"]["sd"] is None
-    ensemble = read("metrics/voice/ensemble.json")
+    ensemble = read("metrics/voice/details.json")
     assert ensemble["minus_best_single"]["soft_mean"]["auroc"] == {"value": 0, "low": 0, "high": 0}
 
 
@@ -273,11 +283,14 @@ def test_one_class_in_all_is_null_with_a_reason(workspace):
     for path in digests("metrics", "artifacts/voice/summaries", "artifacts/voice/ensemble"):
         if path.endswith(".json"):
             json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    for path in ("metrics/voice/subdbs.json", "metrics/voice/ensemble.json"):
+    for path in ("metrics/voice/subdbs.json", "metrics/voice/details.json"):
         assert_nulls_have_reasons(read(path))
     expected = {"value": None, "low": None, "high": None, "reason": "one class in the truth"}
     assert read("metrics/voice/subdbs.json")["subdb5"]["patient"]["auroc"] == expected
-    assert read("metrics/voice/ensemble.json")["n_positive"] == 0
+    assert read("metrics/voice/details.json")["n_positive"] == 0
+    headline = read("metrics/voice/test.json")
+    assert headline.pop("voice_n") == 24
+    assert set(headline.values()) == {None}
 
 
 def write_arms(seeds):
@@ -290,7 +303,7 @@ def write_arms(seeds):
 
 def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatch):
     monkeypatch.chdir(controlled_folder[0])
-    ensemble = read("metrics/voice/ensemble.json")
+    ensemble = read("metrics/voice/details.json")
     assert ensemble["n_control_members"] == 3
     arm = fusion.join_members({f"control{seed}": read_run(RUNS / f"control{seed}") for seed in (11, 12, 13)})
     fused = fusion.soft_mean(arm).subset("test")
@@ -313,7 +326,7 @@ def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatc
 
 def test_answer_says_the_numbers_of_the_table(controlled_folder, monkeypatch):
     monkeypatch.chdir(controlled_folder[0])
-    ensemble, text = read("metrics/voice/ensemble.json"), Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
+    ensemble, text = read("metrics/voice/details.json"), Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
     assert "24 patients, 8 of them class 1; 3 sub-databases, control arm of 3; 95 % intervals" in text
     rows = {cells[1].strip(): cells[2:] for line in text.splitlines() if len(cells := line.split("|")) > 3}
     for name, key in (("soft mean", "soft_mean"), ("best sub-database", "best_single"), ("control arm", "control")):
@@ -438,10 +451,10 @@ def test_pooled_score_and_patient_mean_by_hand(workspace):
     (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
     header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1"
     (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,3,0.5\n1,5,9,0,3,0.5\n")
-    found = summaries.evaluate_run(read_run(folder), SETTINGS)
+    found = evaluate.evaluate_run(read_run(folder), SETTINGS)
     assert found.pooled["patient"].points["auroc"] == pytest.approx(3 / 4)
     assert found.pooled["image"].points["auroc"] == pytest.approx(7.5 / 9)
-    tree = summaries.summary_tree(5, found, {"voice.evaluate": SETTINGS}, {"data": "as it is"})
+    tree = evaluate.summary_tree(5, found, {"voice.evaluate": SETTINGS}, {"data": "as it is"})
     assert tree["data"] == "as it is"
     assert tree["patient"]["folds"]["auroc"] == {"mean": 1, "sd": 0, "n_defined": 2, "n_folds": 2}
     # Epochs 2 and 5: deviation sqrt((1.5^2 + 1.5^2) / 1)
@@ -462,7 +475,7 @@ def test_validation_scores_stand_beside_the_test_scores_and_are_named(workspace)
     (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
     header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1"
     (folder / "folds.csv").write_text(f"{header}\n0,2,9,2,2,0.5\n")
-    tree = summaries.summary_tree(5, summaries.evaluate_run(read_run(folder), SETTINGS), {}, {})
+    tree = evaluate.summary_tree(5, evaluate.evaluate_run(read_run(folder), SETTINGS), {}, {})
     assert tree["patient"]["validation"]["auroc"] == 1
     assert tree["patient"]["pooled"]["auroc"]["value"] == 0
     assert tree["patient"]["per_fold"][0]["auroc"] == 0
@@ -481,7 +494,7 @@ def test_patients_tested_in_two_folds_are_counted_once(workspace):
     write_combined("subdb5", pd.concat([table, again]), train_on=range(24, 27))
     run_stages()
     for found in (
-        read("metrics/voice/ensemble.json"),
+        read("metrics/voice/details.json"),
         read("artifacts/voice/ensemble/summary.json"),
         summary_of(5)["patient"],
     ):
@@ -503,7 +516,7 @@ def test_curves_of_few_patients_are_left_out(workspace):
     [(0.1, 0.2, "higher"), (-0.2, -0.1, "lower"), (-0.1, 0.1, "not distinguishable"), (None, None, "undefined")],
 )
 def test_verdict_follows_the_interval(low, high, expected):
-    assert comparison.verdict(Estimate(0.1, low, high)) == expected
+    assert ensemble.verdict(Estimate(0.1, low, high)) == expected
 
 
 @pytest.mark.parametrize(
@@ -511,4 +524,4 @@ def test_verdict_follows_the_interval(low, high, expected):
     [("inception_v3", "inception_v3_cv_summary.json"), ("hf-hub:a/b c", "hf-hub_a_b_c_cv_summary.json")],
 )
 def test_summary_name_is_a_file_name(model, expected):
-    assert summaries.summary_name(model) == expected
+    assert evaluate.summary_name(model) == expected

@@ -1,79 +1,78 @@
-"""Scores in, small tables of curves out: ROC, precision-recall and calibration, thin enough for git."""
+"""Scores in, small tables of curves out: ROC, precision-recall and calibration, thin enough for git.
 
-from collections.abc import Mapping
+Every row holds what its figure says and shows of the curve: a label with the area, and a colour. Chance is a curve too.
+"""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_curve, roc_curve
 
+from evensong.score import palette
 from evensong.score.predictions import HISTORY_COLUMNS
-from evensong.score.probability_scores import calibration
+from evensong.score.probability_scores import auroc, average_precision, calibration
 from evensong.score.scores import Bools, Floats, Ints
 
 MAX_POINTS = 100  # of one curve in a plot table
 _DIGITS = 5
 
-Ranking = tuple[Bools, Floats]  # the truth, and the score that ranks the items
+Points = tuple[Floats, Floats]
 
 
-def roc_points(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Corners of the ROC curve, from (0, 0) to (1, 1).
+class Ranking(NamedTuple):
+    """What a curve is drawn of: the truth, the scores that rank the items, and the curve's colour."""
+
+    positive: Bools
+    scores: Floats
+    colour: str
+
+
+def roc_points(positive: Bools, scores: Floats) -> Points:
+    """False and true positive rates at each distinct score, ascending from (0, 0) to (1, 1)."""
+    false_rate, true_rate, _ = roc_curve(positive, scores, drop_intermediate=False)
+    return false_rate, true_rate
+
+
+def pr_points(positive: Bools, scores: Floats) -> Points:
+    """Recall, ascending, and precision at each distinct score, without the end at recall 0 that has no items."""
+    precision, recall, _ = precision_recall_curve(positive, scores)
+    return recall[-2::-1], precision[-2::-1]
+
+
+def roc_table(rankings: "dict[str, Ranking]", min_class: int = 1, others: Collection[str] = ()) -> pd.DataFrame:
+    """ROC curves and the diagonal as rows curve, label, colour, point, fpr, tpr.
 
     Args:
-        positive: (n_items,) bool, at least one true and one false.
-        scores: (n_items,) finite; equal scores make one step.
-
-    Returns:
-        False and true positive rates, (n_points,) each, ascending.
+        min_class: curves with fewer items of the rarer class are left out.
+        others: curves that are drawn as one, their mean.
     """
-    found, chosen = _ranked_counts(positive, scores)
-    rejected = chosen - found
-    return rejected / rejected[-1], found / found[-1]
+    kept = {name: one for name, one in rankings.items() if _rarer(one.positive) >= min_class}
+    return _curve_table(kept, others, roc_points, auroc, ("fpr", "tpr"), ((0, 1), (0, 1), 0.5))
 
 
-def pr_points(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Points of the precision-recall curve, one for each distinct score, from the highest score down.
-
-    Args:
-        positive: (n_items,) bool, at least one true.
-        scores: (n_items,) finite.
-
-    Returns:
-        Recall, ascending, and precision, (n_points,) each.
-    """
-    found, chosen = _ranked_counts(positive, scores)
-    return found[1:] / found[-1], found[1:] / chosen[1:]
+def pr_table(rankings: "dict[str, Ranking]", min_class: int = 1, others: Collection[str] = ()) -> pd.DataFrame:
+    """Precision-recall curves and the mean prevalence as rows curve, label, ..., recall, precision; as `roc_table`."""
+    kept = {name: one for name, one in rankings.items() if _rarer(one.positive) >= min_class}
+    prevalence = float(np.mean([one.positive.mean() for one in kept.values()])) if kept else 0.0
+    chance = ((0, 1), (prevalence, prevalence), prevalence)
+    return _curve_table(kept, others, pr_points, average_precision, ("recall", "precision"), chance)
 
 
-def roc_table(rankings: Mapping[str, Ranking], min_class: int = 1) -> pd.DataFrame:
-    """ROC curves as rows curve, point, fpr, tpr; a curve with one class in its truth is left out.
+def calibration_table(sources: "dict[str, tuple[Ints, Floats, str]]", min_items: int = 1) -> pd.DataFrame:
+    """Reliability as rows curve, label, colour, bin_from, predicted, observed, n.
 
     Args:
-        min_class: curves with fewer items of the rarer class are left out too.
-    """
-    curves = {name: roc_points(*ranking) for name, ranking in rankings.items() if _rarer(ranking[0]) >= min_class}
-    return _curve_table(curves, "fpr", "tpr")
-
-
-def pr_table(rankings: Mapping[str, Ranking], min_class: int = 1) -> pd.DataFrame:
-    """Precision-recall curves as rows curve, point, recall, precision; as `roc_table`."""
-    curves = {name: pr_points(*ranking) for name, ranking in rankings.items() if _rarer(ranking[0]) >= min_class}
-    return _curve_table(curves, "recall", "precision")
-
-
-def calibration_table(sources: Mapping[str, tuple[Ints, Floats]], min_items: int = 1) -> pd.DataFrame:
-    """Reliability as rows curve, bin_from, predicted, observed, n.
-
-    Args:
-        sources: labels (n_items,) and probabilities (n_items, n_classes) by name of the curve.
+        sources: labels (n_items,), probabilities (n_items, n_classes) and colour by name of the curve.
         min_items: bins with fewer are left out.
     """
     parts = []
-    for name, (labels, probabilities) in sources.items():
+    for name, (labels, probabilities, colour) in sources.items():
         bins = calibration(labels, probabilities)
-        part = pd.DataFrame(
-            {"curve": name, "bin_from": bins.low, "predicted": bins.predicted, "observed": bins.observed}
-        )
-        parts.append(part.round(_DIGITS).assign(n=bins.n_items)[bins.n_items >= min_items])
+        part = pd.DataFrame({"bin_from": bins.low, "predicted": bins.predicted, "observed": bins.observed})
+        part = part.round(_DIGITS).assign(n=bins.n_items)[bins.n_items >= min_items]
+        parts.append(_named(part, name, name, colour))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -91,7 +90,8 @@ def thin(x: Floats, y: Floats, n_points: int = MAX_POINTS) -> Ints:
     Points inside a straight run go first; if too many corners remain, those nearest to equal steps along the
     curve are kept.
     """
-    corners = np.flatnonzero(_is_corner(x, y))
+    turns = np.abs(np.diff(x)[:-1] * np.diff(y)[1:] - np.diff(x)[1:] * np.diff(y)[:-1]) > 1e-15
+    corners = np.flatnonzero(np.concatenate([[True], turns, [True]])[: len(x)])
     if len(corners) <= n_points:
         return corners
     along = np.cumsum(np.abs(np.diff(x[corners], prepend=x[0])) + np.abs(np.diff(y[corners], prepend=y[0])))
@@ -101,34 +101,55 @@ def thin(x: Floats, y: Floats, n_points: int = MAX_POINTS) -> Ints:
     return kept
 
 
-def _curve_table(curves: Mapping[str, tuple[Floats, Floats]], x_name: str, y_name: str) -> pd.DataFrame:
-    parts = []
-    for name, (x, y) in curves.items():
-        kept = thin(x, y)
-        part = pd.DataFrame({"curve": name, "point": np.arange(len(kept)), x_name: x[kept], y_name: y[kept]})
-        parts.append(part.round(_DIGITS))
+def _curve_table(
+    rankings: "dict[str, Ranking]",
+    others: Collection[str],
+    points_of: Callable[[Bools, Floats], Points],
+    area_of: Callable[[Bools, Floats], Floats],
+    axes: tuple[str, str],
+    chance: tuple[tuple[float, float], tuple[float, float], float],
+) -> pd.DataFrame:
+    """The curves, the mean of the others, and chance, each with its area in its label."""
+    parts, rest, areas = [], [], []
+    for name, (positive, scores, colour) in rankings.items():
+        points, area = points_of(positive, scores), float(area_of(positive, scores))
+        if name in others:
+            rest.append(points)
+            areas.append(area)
+        else:
+            parts.append(_curve(name, area, colour, points, axes))
+    if rest:
+        parts.append(_curve(others_name(len(rest)), float(np.mean(areas)), palette.BLACK, _mean(rest), axes))
     if not parts:
-        return pd.DataFrame(columns=["curve", "point", x_name, y_name])
+        return pd.DataFrame(columns=["curve", "label", "colour", "point", *axes])
+    x, y, area = chance
+    parts.append(_curve("chance", area, palette.GREY, (np.asarray(x, float), np.asarray(y, float)), axes))
     return pd.concat(parts, ignore_index=True)
 
 
-def _ranked_counts(positive: Bools, scores: Floats) -> tuple[Floats, Floats]:
-    """Positives found and items chosen at each distinct score from the highest down, with a leading 0."""
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    found = np.cumsum(positive[order])[ends]
-    return np.concatenate([[0.0], found]), np.concatenate([[0.0], ends + 1.0])
+def others_name(n_others: int) -> str:
+    """What the classes that are not named are called together."""
+    return f"{n_others} others (mean)"
+
+
+def _curve(name: str, area: float, colour: str, points: Points, axes: tuple[str, str]) -> pd.DataFrame:
+    kept = thin(*points)
+    table = pd.DataFrame(
+        {"point": np.arange(len(kept))} | {axis: at[kept] for axis, at in zip(axes, points, strict=True)}
+    )
+    return _named(table.round(_DIGITS), name, f"{name}, {area:.3f}", colour)
+
+
+def _named(table: pd.DataFrame, name: str, label: str, colour: str) -> pd.DataFrame:
+    return pd.DataFrame({"curve": name, "label": label, "colour": colour}, index=table.index).join(table)
+
+
+def _mean(curves: list[Points]) -> Points:
+    """Mean height of curves over a grid."""
+    grid = np.linspace(0, 1, MAX_POINTS + 1)
+    return grid, np.mean([np.interp(grid, x, y) for x, y in curves], axis=0)
 
 
 def _rarer(positive: Bools) -> int:
     """Items of the class that has fewer."""
     return int(min(positive.sum(), (~positive).sum()))
-
-
-def _is_corner(x: Floats, y: Floats) -> Bools:
-    if len(x) < 3:
-        return np.ones(len(x), dtype=bool)
-    dx, dy = np.diff(x), np.diff(y)
-    turns = np.abs(dx[:-1] * dy[1:] - dx[1:] * dy[:-1]) > 1e-15
-    return np.concatenate([[True], turns, [True]])

@@ -47,10 +47,25 @@ class Estimate(NamedTuple):
     high: float | None
     reason: str | None = None
 
+    def numbers(self) -> dict[str, float | None]:
+        """Value, low and high, rounded."""
+        return {"value": rounded(self.value), "low": rounded(self.low), "high": rounded(self.high)}
+
     def tree(self) -> dict[str, Any]:
-        """For JSON: value, low, high, rounded; and the reason where one is None."""
-        numbers = {"value": rounded(self.value), "low": rounded(self.low), "high": rounded(self.high)}
-        return numbers | ({"reason": self.reason} if self.reason else {})
+        """For JSON: `numbers`, and the reason where one is None."""
+        return self.numbers() | ({"reason": self.reason} if self.reason else {})
+
+    def row(self) -> dict[str, Any]:
+        """For a table: `numbers`, and the reason, blank where there is none."""
+        return self.numbers() | {"reason": self.reason or ""}
+
+    def text(self, sign: str = "") -> str:
+        """For people: 0.837 (0.675 to 0.927); with ``+`` every number has its sign."""
+        if self.value is None:
+            return f"undefined ({self.reason})"
+        if self.low is None or self.high is None:
+            return f"{self.value:{sign}.3f} (no interval: {self.reason})"
+        return f"{self.value:{sign}.3f} ({self.low:{sign}.3f} to {self.high:{sign}.3f})"
 
     def value_tree(self) -> dict[str, Any]:
         """For JSON: the value alone, and the reason where it is None."""

@@ -1,18 +1,41 @@
-"""What both figures share: points with intervals, and PNG files with the same bytes for the same scores."""
+"""Scores of the voice track in, two static figures out: every sub-database alone, and the fusion of them.
+
+PNG files have the same bytes for the same scores. Colours tell methods and sub-databases, as in every other figure.
+"""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from evensong.score import palette
 from evensong.score.estimates import Estimate
+from evensong.score.palette import BLACK, GREY
+from evensong.voice.disclosure import told_split
+from evensong.voice.ensemble import (
+    BASELINE,
+    CONTROL,
+    CONTROL_BASELINE,
+    NAMES,
+    NO_CONTROL,
+    QUESTION,
+    Fusion,
+    caption,
+    comparisons,
+    unequal_arms,
+)
+from evensong.voice.evaluate import SubDatabase
+from evensong.voice.fusion import METHODS
+from evensong.voice.patients import CHANCE, HEADLINE, LEVELS, counts_of
 
-BLUE, ORANGE, GREEN, BLACK, GREY = "#1f6f8b", "#d9822b", "#4f8a3c", "#333333", "#8a8a8a"
 _NOTE_WIDTH = 150  # characters
+_TITLES = {"auroc": "AUROC", "balanced_accuracy": "Balanced accuracy"}
+_MARKERS = {BASELINE: "o", CONTROL: "s", CONTROL_BASELINE: "D"}
 
 
 @contextmanager
@@ -36,23 +59,119 @@ def two_panels(path: Path, title: str, note: str = "") -> Iterator[tuple[Axes, A
         figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
-def draw_points(
-    axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], colour: str, label: str | None = None
-) -> None:
-    """Points with vertical intervals; undefined ones are left out."""
-    for place, estimate in zip(places, estimates, strict=True):
-        if estimate.low is not None and estimate.high is not None:
-            axes.plot([place, place], [estimate.low, estimate.high], color=colour, linewidth=1.5)
-    known = [(place, one.value) for place, one in zip(places, estimates, strict=True) if one.value is not None]
-    axes.plot([place for place, _ in known], [value for _, value in known], "o", color=colour, label=label)
+def draw_subdbs(path: Path, found: Mapping[int, SubDatabase], confidence: float) -> None:
+    """Draw AUROC and balanced accuracy of each sub-database, by patient and by image, with intervals.
+
+    Args:
+        confidence: of the intervals, such as 0.95.
+    """
+    levels = next(iter(found.values())).levels
+    n, n_positive = told_split(*counts_of(levels["patient"].test))
+    n_images, _ = counts_of(levels["image"].test)
+    title = (
+        f"Each sub-database alone, pooled test folds\n{n} patients, {n_positive} of them class 1, {n_images} images; "
+        f"{100 * confidence:g} % intervals"
+    )
+    with two_panels(path, title) as panels:
+        for axes, name in zip(panels, HEADLINE, strict=True):
+            for shift, level in zip((-0.12, 0.12), LEVELS, strict=True):
+                for subdb, one in found.items():
+                    _draw_column(
+                        axes, subdb + shift, one.pooled[level].estimate(name), subdb, is_hollow=level == "image"
+                    )
+            axes.axhline(CHANCE[name], color=GREY, linewidth=0.8, linestyle="--")
+            axes.set_xticks(list(found), [f"{subdb}\n{10 * subdb} %" for subdb in found])
+            axes.set_xlim(min(found) - 0.5, max(found) + 0.5)
+            axes.set_xlabel("sub-database, share of class 1 among training patients by design")
+            axes.set_ylabel(_TITLES[name])
+            _legend(axes, {"patient": ("o", BLACK), "image": ("o", "white"), "chance": ("--", GREY)}, n_columns=3)
 
 
-def draw_rows(
-    axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], colour: str, label: str | None = None
-) -> None:
-    """Points with horizontal intervals; undefined ones are left out."""
-    for place, estimate in zip(places, estimates, strict=True):
-        if estimate.low is not None and estimate.high is not None:
-            axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=1.5)
-    known = [(place, one.value) for place, one in zip(places, estimates, strict=True) if one.value is not None]
-    axes.plot([value for _, value in known], [place for place, _ in known], "o", color=colour, label=label)
+def draw_fusion(path: Path, fusion: Fusion) -> None:
+    """Draw each method's patient AUROC, and its paired differences to the best single member and the control arm."""
+    warning = unequal_arms(fusion)
+    note = f"Warning: {warning}." if warning else "" if fusion.control else NO_CONTROL
+    with two_panels(path, f"{QUESTION}\n{caption(fusion)}", note) as (left, right):
+        _draw_scores(left, fusion)
+        _draw_differences(right, fusion)
+        for axes in (left, right):
+            axes.set_ylim(len(axes.get_yticks()) - 0.5, -0.5)
+            axes.locator_params(axis="x", nbins=6)
+            axes.grid(axis="x", color=GREY, alpha=0.25)
+
+
+def _draw_scores(axes: Axes, fusion: Fusion) -> None:
+    """Rows of methods, then ticks of the members alone."""
+    shown = [*METHODS, *fusion.references]
+    for place, method in enumerate(shown):
+        _draw_row(axes, place, fusion.scored[method].estimate("auroc"), palette.method(method))
+    names = [NAMES[method] for method in shown]
+    arms = {"each sub-database": fusion.members.names, "each control member": getattr(fusion.control, "names", [])}
+    for name, members in arms.items():
+        for member in members:
+            colour = palette.subdb(int(member[-1])) if member.startswith("subdb") else palette.method(CONTROL)
+            if (value := fusion.member_aurocs[member]) is not None:
+                axes.plot([value], [len(names)], "|", color=colour, markersize=14, markeredgewidth=2)
+        if members:
+            names.append(name)
+    axes.set_yticks(range(len(names)), names)
+    axes.axvline(CHANCE["auroc"], color=GREY, linewidth=0.9, linestyle="--")
+    axes.set_xlabel("AUROC by patient, pooled test folds")
+    _legend(axes, {"chance": ("--", GREY)})
+
+
+def _draw_differences(axes: Axes, fusion: Fusion) -> None:
+    """Rows of methods, one marker a baseline; with a control arm there are two a row, the best sub-database's above."""
+    shown = [*METHODS, CONTROL] if fusion.control else list(METHODS)
+    for (method, baseline, name), difference in comparisons(fusion).items():
+        if name == "auroc":
+            shift = 0.0 if not fusion.control else -0.13 if baseline == BASELINE else 0.13
+            place = shown.index(method) + shift
+            _draw_row(axes, place, difference, palette.method(method), marker=_MARKERS[baseline])
+    axes.axvline(0, color=GREY, linewidth=0.9, linestyle="--")
+    axes.set_yticks(range(len(shown)), [NAMES[method] for method in shown])
+    axes.set_xlabel("← worse      paired difference in AUROC      better →")
+    _legend(axes, {f"minus {NAMES[baseline]}": (_MARKERS[baseline], BLACK) for baseline in fusion.references})
+
+
+def _draw_row(axes: Axes, place: float, estimate: Estimate, colour: str, marker: str = "o") -> None:
+    """A point with a horizontal interval; text says why one of them is missing."""
+    if estimate.low is not None and estimate.high is not None:
+        axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=1.5)
+    if estimate.value is not None:
+        axes.plot([estimate.value], [place], marker, color=colour)
+    if missing := _missing(estimate):
+        at = "center" if estimate.value is None else "bottom"
+        axes.text(0.5, place, missing, transform=axes.get_yaxis_transform(), color=GREY, ha="center", va=at)
+
+
+def _draw_column(axes: Axes, place: float, estimate: Estimate, subdb: int, *, is_hollow: bool) -> None:
+    """A point of a sub-database with a vertical interval; text says why one of them is missing."""
+    colour = palette.subdb(subdb)
+    if estimate.low is not None and estimate.high is not None:
+        axes.plot([place, place], [estimate.low, estimate.high], color=colour, linewidth=1.5)
+    if estimate.value is not None:
+        axes.plot([place], [estimate.value], "o", color=colour, markerfacecolor="white" if is_hollow else colour)
+    if missing := _missing(estimate):
+        where = axes.get_xaxis_transform()
+        axes.text(
+            place, 0.02, missing, transform=where, color=GREY, rotation=90, ha="center", va="bottom", size="x-small"
+        )
+
+
+def _missing(estimate: Estimate) -> str:
+    """What cannot be drawn, and why; empty where all can."""
+    if estimate.value is None:
+        return f"undefined: {estimate.reason}"
+    return f"no interval: {estimate.reason}" if estimate.low is None else ""
+
+
+def _legend(axes: Axes, entries: Mapping[str, tuple[str, str]], n_columns: int = 1) -> None:
+    """A legend above the axes, where there is no data; a marker or line style and a colour by label."""
+    handles = [
+        Line2D([], [], linestyle="--", color=colour, linewidth=0.9, label=label)
+        if style == "--"
+        else Line2D([], [], linestyle="", marker=style, color=BLACK, markerfacecolor=colour, label=label)
+        for label, (style, colour) in entries.items()
+    ]
+    axes.legend(handles=handles, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, ncols=n_columns)

@@ -11,6 +11,8 @@ from evensong.score.probability_scores import Threshold, youden_threshold
 from evensong.score.scores import Floats, Ints
 
 LEVELS = ("patient", "image")
+HEADLINE = ("auroc", "balanced_accuracy")
+CHANCE = {"auroc": 0.5, "balanced_accuracy": 0.5}
 HALF = Threshold(0.5, "fixed")
 
 Thresholds = dict[int, Threshold]

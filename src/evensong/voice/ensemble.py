@@ -1,17 +1,20 @@
-"""Fused, single and control predictions in; scores, paired differences and the answer about diversity out."""
+"""Fused, single and control predictions in; scores and paired differences out.
 
-from collections.abc import Mapping
+And one table and three sentences: did class-share diversity help, or only ensembling?
+"""
+
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from evensong.errors import DataError
-from evensong.score.curves import calibration_table, pr_table, roc_table
+from evensong.score import palette
+from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
 from evensong.score.intervals import DIFFERENCE, INTERVAL
 from evensong.schemas import Evaluate
-from evensong.voice.disclosure import SMALLEST_COUNT, told_split, untold_scores
+from evensong.voice.disclosure import SMALLEST_COUNT, told, told_split, untold_scores
 from evensong.voice.fusion import (
     METHODS,
     Members,
@@ -22,12 +25,36 @@ from evensong.voice.fusion import (
     natural_share,
     validation_aurocs,
 )
-from evensong.voice.patients import Level, counts_of, level_of, units_of
+from evensong.voice.patients import CHANCE, HEADLINE, Level, counts_of, level_of, units_of
 
 BASELINE = "best_single"
 CONTROL = "control"
 CONTROL_BASELINE = "control_best_single"
-HEADLINE = ("auroc", "balanced_accuracy")
+QUESTION = "Did class-share diversity help, or only ensembling?"
+NO_CONTROL = (
+    "There is no control arm, so the two cannot be told apart: list as many seeds in voice.control_seeds as there are "
+    "sub-databases."
+)
+NAMES = {
+    "soft_mean": "soft mean",
+    "majority": "majority",
+    "prior_corrected": "prior-corrected",
+    "validation_weighted": "validation-weighted",
+    BASELINE: "best sub-database",
+    CONTROL: "control arm",
+    CONTROL_BASELINE: "best control member",
+}
+_READING = (
+    "Best is the highest AUROC over the validation patients. The control arm is the soft mean of members that were all "
+    "trained at the natural class shares and differ by their seed only. The soft mean answers; the other fusions are "
+    "secondary."
+)
+_VERDICTS = {
+    "higher": "shown to be higher",
+    "lower": "shown to be lower",
+    "not distinguishable": "not distinguishable from zero",
+    "undefined": "undefined",
+}
 RULES = {
     "patient": "mean probability over the patient's recordings; scores pool the test patients of all folds",
     "interval": f"{INTERVAL}; groups are patients; the draws are the same for every method",
@@ -79,6 +106,11 @@ class Fusion:
         """What the fused methods are compared with."""
         return [BASELINE, CONTROL] if self.control else [BASELINE]
 
+    @property
+    def references(self) -> list[str]:
+        """The baselines, and what the control arm is compared with."""
+        return [*self.baselines, CONTROL_BASELINE] if self.control else self.baselines
+
 
 def evaluate_fusion(members: Members, control: Members | None, settings: Evaluate) -> Fusion:
     """Fuse the members (and the control arm's) and score everything on the same draws of patients.
@@ -129,8 +161,22 @@ def verdict(difference: Estimate) -> str:
     return "lower" if difference.high < 0 else "not distinguishable"
 
 
-def metrics_tree(fusion: Fusion) -> dict[str, Any]:
-    """What metrics/voice/ensemble.json holds."""
+def headline_tree(fusion: Fusion) -> dict[str, Any]:
+    """What metrics/voice/test.json holds: AUROC by patient of the soft mean, beside the best single member's."""
+    n, _ = counts_of(fusion.levels["soft_mean"].test)
+    auroc, best = (fusion.scored[method].estimate("auroc").numbers() for method in ("soft_mean", BASELINE))
+    return {
+        "voice_auroc": auroc["value"],
+        "voice_auroc_low": auroc["low"],
+        "voice_auroc_high": auroc["high"],
+        "voice_n": told(n),
+        "voice_best_auroc": best["value"],
+        "voice_gain": comparisons(fusion)["soft_mean", BASELINE, "auroc"].numbers()["value"],
+    }
+
+
+def details_tree(fusion: Fusion) -> dict[str, Any]:
+    """What metrics/voice/details.json holds."""
     n, n_positive = told_split(*counts_of(fusion.levels["soft_mean"].test))
     tree: dict[str, Any] = {
         "n": n,
@@ -168,42 +214,56 @@ def summary_tree(fusion: Fusion) -> dict[str, Any]:
 
 def predictions_table(fusion: Fusion) -> pd.DataFrame:
     """Fused probability of class 1 of every patient: a cached output, never for git."""
-    table = None
+    tables, columns = [], {}
     for method, level in fusion.levels.items():
-        parts = [
-            part.table[["fold", "subset", "group", "label"]].assign(**{method: part.probabilities[:, 1]})
-            for part in (level.test, level.val)
-        ]
-        one = pd.concat(parts, ignore_index=True)
-        table = one if table is None else table.assign(**{method: one[method]})
-    if table is None:
-        raise DataError("there is nothing to fuse")
+        tables = [part.table[["fold", "subset", "group", "label"]] for part in (level.test, level.val)]
+        columns[method] = np.concatenate([part.probabilities[:, 1] for part in (level.test, level.val)])
+    table = pd.concat(tables, ignore_index=True).assign(**columns)
     return table.sort_values(["fold", "subset", "group"], ignore_index=True)
 
 
 def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
     """The plot tables of the fusion, by file name without its suffix."""
     tests = {method: level.test for method, level in fusion.levels.items()}
-    rankings = {method: (test.labels == 1, test.probabilities[:, 1]) for method, test in tests.items()}
-    sources = {method: (test.labels, test.probabilities) for method, test in tests.items() if method != "majority"}
-    hidden = untold_scores(*counts_of(tests["soft_mean"]))
-    score_rows = [
-        {"of": method, "score": name, **_numbers(estimate)}
-        for method, scored in fusion.scored.items()
-        for name, estimate in scored.estimates().items()
-        if name not in hidden
-    ]
-    difference_rows = [
-        {"method": method, "baseline": baseline, "score": name, **_numbers(one), "verdict": verdict(one)}
-        for (method, baseline, name), one in comparisons(fusion).items()
-    ]
+    rankings = {
+        NAMES[method]: Ranking(test.labels == 1, test.probabilities[:, 1], palette.method(method))
+        for method, test in tests.items()
+    }
+    sources = {
+        NAMES[method]: (test.labels, test.probabilities, palette.method(method))
+        for method, test in tests.items()
+        if method != "majority"  # a share of votes is no probability
+    }
     return {
-        "scores": pd.DataFrame(score_rows),
-        "differences": pd.DataFrame(difference_rows),
+        "scores": pd.DataFrame(_score_rows(fusion)),
+        "differences": pd.DataFrame(_difference_rows(fusion)),
         "roc": roc_table(rankings, SMALLEST_COUNT),
         "pr": pr_table(rankings, SMALLEST_COUNT),
         "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
     }
+
+
+def _score_rows(fusion: Fusion) -> list[dict[str, Any]]:
+    """Every method's scores with intervals, but those that would count a few patients."""
+    hidden = untold_scores(*counts_of(fusion.levels["soft_mean"].test))
+    rows = []
+    for method, scored in fusion.scored.items():
+        start = {"of": NAMES[method], "colour": palette.method(method), "method": method}
+        rows += [
+            start | {"score": name} | one.row() | {"chance": CHANCE.get(name)}
+            for name, one in scored.estimates().items()
+            if name not in hidden
+        ]
+    return rows
+
+
+def _difference_rows(fusion: Fusion) -> list[dict[str, Any]]:
+    rows = []
+    for (method, baseline, name), one in comparisons(fusion).items():
+        start = {"of": f"{NAMES[method]} minus {NAMES[baseline]}", "colour": palette.method(method)}
+        start |= {"method": method, "baseline": baseline, "score": name}
+        rows.append(start | one.row() | {"chance": 0, "verdict": verdict(one)})
+    return rows
 
 
 def _member_aurocs(members: Members) -> dict[str, float | None]:
@@ -241,5 +301,52 @@ def _by_fold(members: Members, values: Any) -> dict[str, float | None]:
     }
 
 
-def _numbers(estimate: Estimate) -> Mapping[str, float | None]:
-    return {part: rounded(getattr(estimate, part)) for part in ("value", "low", "high")}
+def caption(fusion: Fusion) -> str:
+    """How many patients and members the numbers rest on."""
+    n, n_positive = told_split(*counts_of(fusion.levels["soft_mean"].test))
+    control = f", control arm of {len(fusion.control.names)}" if fusion.control else ""
+    return (
+        f"{n} patients, {n_positive} of them class 1; {len(fusion.members.names)} sub-databases{control}; "
+        f"{100 * fusion.confidence:g} % intervals"
+    )
+
+
+def answer_text(fusion: Fusion) -> str:
+    """Markdown for git: the table, what it answers, and a warning where the arms are not of one size."""
+    warning = unequal_arms(fusion)
+    parts = [
+        f"# {QUESTION}",
+        f"AUROC by patient over the pooled test folds; {caption(fusion)}; differences are paired. {_READING}",
+        _table(fusion),
+        "\n".join(f"- {sentence}" for sentence in _sentences(fusion)),
+        f"**Warning**: {warning}." if warning else "",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(fusion: Fusion) -> str:
+    differences = comparisons(fusion)
+    baselines = fusion.references
+    header = ["", "AUROC", *(f"minus {NAMES[baseline]}" for baseline in baselines)]
+    rows = [header, ["---"] * len(header)]
+    for method in [*METHODS, *baselines]:
+        cells = [fusion.scored[method].estimate("auroc").text()]
+        for baseline in baselines:
+            found = differences.get((method, baseline, "auroc"))
+            cells.append(found.text("+") if found else "")
+        rows.append([NAMES[method], *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _sentences(fusion: Fusion) -> list[str]:
+    """The primary comparisons, by soft mean."""
+    differences = comparisons(fusion)
+    asked = [("Both together, fused sub-databases minus the best of them", "soft_mean", BASELINE)]
+    if fusion.control:
+        asked += [
+            ("Ensembling alone, control arm minus the best of its members", CONTROL, CONTROL_BASELINE),
+            ("Class-share diversity, fused sub-databases minus control arm", "soft_mean", CONTROL),
+        ]
+    found = [(what, differences[method, baseline, "auroc"]) for what, method, baseline in asked]
+    sentences = [f"{what}: {one.text('+')}, {_VERDICTS[verdict(one)]}." for what, one in found]
+    return sentences if fusion.control else [*sentences, NO_CONTROL]

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evensong.score import scores
-from evensong.score.curves import calibration_table, pr_table, roc_table, training_table
+from evensong.errors import DataError
+from evensong.learn.fold_table import SUBSETS
+from evensong.score import palette, scores
+from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table, training_table
 from evensong.score.estimates import (
     NO_INTERVAL,
     Scored,
@@ -31,10 +33,11 @@ from evensong.score.predictions import Predictions, TrainingRun
 from evensong.params import Section
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told, untold_scores
-from evensong.voice.patients import HALF, Level, counts_of, levels_of, units_of
+from evensong.voice.patients import CHANCE, HALF, HEADLINE, Level, counts_of, levels_of, units_of
+from evensong.voice.tables import IDS, item_ids
 
 _MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
-HEADLINE = ("auroc", "balanced_accuracy")
+_CONFUSION = ["subdb", "actual", "predicted", "share"]
 RULES = {
     "positive": "class 1",
     "patient": "mean probability over the patient's recordings in the subset",
@@ -81,6 +84,44 @@ def evaluate_run(run: TrainingRun, settings: Evaluate) -> SubDatabase:
     return SubDatabase(run, levels, pooled)
 
 
+def check_predicted(combined: pd.DataFrame, predictions: Predictions, where: str) -> None:
+    """Refuse predictions that are not exactly one for each validation and test row of the trained folds.
+
+    Raises:
+        DataError: says how many are missing or too many, never which.
+    """
+    rows = combined[combined["fold"].isin(predictions.folds) & (combined["subset"] != "train")]
+    wanted = pd.MultiIndex.from_arrays([rows["fold"], rows["subset"], item_ids(rows), rows["label"]])
+    table = predictions.table
+    found = pd.MultiIndex.from_arrays([table["fold"], table["subset"], table["item_id"], table["label"]])
+    n_missing, n_more = len(wanted.difference(found)), len(found.difference(wanted))
+    if n_missing or n_more:
+        raise DataError(
+            f"{where}: {n_missing} validation and test rows of the combined table have no prediction and {n_more} "
+            "predictions have no row; run the training again"
+        )
+
+
+def cohort_facts(combined: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
+    """Counts and shares of class 1, in all and by fold and subset.
+
+    Args:
+        combined: from `tables.read_combined`.
+        folds: those that were trained.
+    """
+    combined = combined[combined["fold"].isin(folds)]
+    per_fold = [
+        {"fold": fold} | {subset: _counts(_part(combined, fold, subset)) for subset in SUBSETS} for fold in folds
+    ]
+    trained = [_counts(_part(combined, fold, "train")) for fold in folds]
+    return {
+        "all": _counts(combined),
+        "test": _counts(combined[combined["subset"] == "test"]),
+        "train_mean": {name: rounded(float(np.mean([counts[name] for counts in trained]))) for name in trained[0]},
+        "per_fold": per_fold,
+    }
+
+
 def summary_name(model: str) -> str:
     """File name of a summary; characters that do not belong into a file name become '_'."""
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', model)}_cv_summary.json"
@@ -110,7 +151,7 @@ def summary_tree(
     return tree
 
 
-def metrics_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
+def details_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
     """What metrics/voice/subdbs.json holds: the pooled patient headline of each sub-database."""
     tree: dict[str, Any] = {}
     for subdb, one in found.items():
@@ -122,13 +163,17 @@ def metrics_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
 
 def plot_tables(found: Mapping[int, SubDatabase]) -> dict[str, pd.DataFrame]:
     """The plot tables of all sub-databases, by file name without its suffix."""
-    patients = {f"subdb{subdb}": _units(one, "patient") for subdb, one in found.items()}
-    rankings = {name: (units.labels == 1, units.probabilities[:, 1]) for name, units in patients.items()}
-    sources = {name: (units.labels, units.probabilities) for name, units in patients.items()}
+    rankings, sources = {}, {}
+    for subdb, one in found.items():
+        units, colour = _units(one, "patient"), palette.subdb(subdb)
+        rankings[f"subdb{subdb}"] = Ranking(units.labels == 1, units.probabilities[:, 1], colour)
+        sources[f"subdb{subdb}"] = (units.labels, units.probabilities, colour)
     return {
         "training": pd.concat([_training_curves(subdb, one.run) for subdb, one in found.items()], ignore_index=True),
-        "scores": pd.concat([_score_rows(subdb, one) for subdb, one in found.items()], ignore_index=True),
-        "confusion": pd.concat([_confusion_rows(subdb, one) for subdb, one in found.items()], ignore_index=True),
+        "scores": pd.DataFrame([row for subdb, one in found.items() for row in _score_rows(subdb, one)]),
+        "confusion": pd.DataFrame(
+            [row for subdb, one in found.items() for row in _confusion_rows(subdb, one)], columns=_CONFUSION
+        ),
         "roc": roc_table(rankings, SMALLEST_COUNT),
         "pr": pr_table(rankings, SMALLEST_COUNT),
         "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
@@ -216,32 +261,44 @@ def _training_curves(subdb: int, run: TrainingRun) -> pd.DataFrame:
     return curves
 
 
-def _score_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
+def _score_rows(subdb: int, found: SubDatabase) -> list[dict[str, Any]]:
+    """Every score with its interval by level, but those that would count a few patients."""
     rows = []
     hidden = untold_scores(*counts_of(found.levels["patient"].test))
-    for name, scored in found.pooled.items():
-        n, _ = counts_of(found.levels[name].test)
-        for metric, estimate in scored.estimates().items():
-            if metric in hidden:
-                continue
-            numbers = {part: rounded(getattr(estimate, part)) for part in ("value", "low", "high")}
-            rows.append(
-                {"of": f"subdb{subdb} by {name}", "subdb": subdb, "level": name, "score": metric, **numbers, "n": n}
-            )
-    return pd.DataFrame(rows)
+    for level, scored in found.pooled.items():
+        n, _ = counts_of(found.levels[level].test)
+        start = {"of": f"subdb{subdb} by {level}", "colour": palette.subdb(subdb), "subdb": subdb, "level": level}
+        rows += [
+            {**start, "score": name, **one.row(), "chance": CHANCE.get(name), "n": n}
+            for name, one in scored.estimates().items()
+            if name not in hidden
+        ]
+    return rows
 
 
-def _confusion_rows(subdb: int, found: SubDatabase) -> pd.DataFrame:
+def _confusion_rows(subdb: int, found: SubDatabase) -> list[dict[str, Any]]:
     """Share of each true class that was given each class, by patient; no rows where that would count a few patients."""
     units = _units(found, "patient")
     if untold_scores(len(units.labels), int(units.labels.sum())):
-        return pd.DataFrame(columns=["subdb", "actual", "predicted", "share"])
+        return []
     table = scores.confusion(units.labels, units.predicted, 2)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    return pd.DataFrame(
-        [
-            {"subdb": subdb, "actual": actual, "predicted": chosen, "share": rounded(shares[actual, chosen])}
-            for actual in (0, 1)
-            for chosen in (0, 1)
-        ]
-    )
+    names = found.run.classes
+    cells = [(subdb, names[i], names[j], rounded(shares[i, j])) for i in (0, 1) for j in (0, 1)]
+    return [dict(zip(_CONFUSION, cell, strict=True)) for cell in cells]
+
+
+def _part(combined: pd.DataFrame, fold: int, subset: str) -> pd.DataFrame:
+    return combined[(combined["fold"] == fold) & (combined["subset"] == subset)]
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, Any]:
+    """Patients and recordings, how many of class 1, and the shares; each counts once, whatever folds it is in."""
+    images = rows.drop_duplicates(IDS)
+    patients = rows.drop_duplicates("healthCode")
+    found: dict[str, Any] = {}
+    for name, items in (("patients", patients), ("recordings", images)):
+        n_positive = int(items["label"].sum())
+        found |= {f"n_{name}": len(items), f"n_positive_{name}": n_positive}
+        found[f"prevalence_{name}"] = rounded(n_positive / len(items)) if len(items) else None
+    return found

@@ -1,0 +1,36 @@
+"""One colour for one thing, in every table behind a figure and every figure. Grey says chance, zero or no interval."""
+
+GREY = "#8a8a8a"
+BLACK = "#222222"
+
+_SERIES = (
+    *("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#c9a400", "#ff9da6", "#6b4c9a"),
+    *("#9ecae9", "#c05c00", "#88d27a", "#8c2d04", "#d6a5c9", "#1f2d3d", "#439894", "#7a8a1c", "#d67195", "#2a4d9c"),
+)
+_SUBDBS = (  # a rainbow, because their shares of class 1 have an order
+    *("#5e3c99", "#3f6fb5", "#2a9bc4", "#2aa38b", "#5aa02c", "#b0a000", "#e08214", "#d6493a", "#96264f"),
+)
+_METHODS = {
+    "soft_mean": BLACK,
+    "majority": "#e377c2",
+    "prior_corrected": "#8c564b",
+    "validation_weighted": "#1f77b4",
+    "best_single": "#e07b00",
+    "control": "#3c8a3c",
+    "control_best_single": "#9467bd",
+}
+
+
+def series(place: int) -> str:
+    """The colour of the class, or other item of a list, at a place; from the 21st on they repeat."""
+    return _SERIES[place % len(_SERIES)]
+
+
+def subdb(number: int) -> str:
+    """The colour of sub-database 1 to 9."""
+    return _SUBDBS[number - 1]
+
+
+def method(name: str) -> str:
+    """The colour of a fused method, a baseline or the control arm."""
+    return _METHODS[name]
