@@ -122,3 +122,13 @@ def test_os_error_names_the_folder_and_not_the_file(tmp_path: Path) -> None:
     done = run_script(tmp_path, "def main(): open('data/voice/patient-17_1_a.wav')\nrun_stage(main)")
     assert done.returncode == 5
     assert done.stderr == "ERROR: No such file or directory in data/voice\n"
+
+
+def test_a_stage_first_finishes_what_a_killed_one_has_published(tmp_path: Path) -> None:
+    staged = tmp_path / "artifacts/.staging/other/artifacts/table.csv"
+    staged.parent.mkdir(parents=True)
+    staged.write_text("whole")
+    moves = '[["artifacts/table.csv", "artifacts/.staging/other/artifacts/table.csv"]]'
+    (tmp_path / "artifacts/.staging/other.journal").write_text(moves)
+    body = f"os.chdir({str(tmp_path)!r})\nrun_stage(lambda: print(open('artifacts/table.csv').read()))\n"
+    assert run_script(tmp_path, body).stdout == "whole\n"

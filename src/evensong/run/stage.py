@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from evensong.errors import EvensongError
 from evensong.machine import die_with_parent
+from evensong.run.publish import finish_interrupted
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"
@@ -32,6 +33,7 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        finish_interrupted()
         main()
     except EvensongError as error:
         _leave(f"ERROR: {error}", error.exit_code)
@@ -72,7 +74,7 @@ def _folder_of(error: OSError) -> str:
 
 
 def _bug(error: Exception) -> NoReturn:
-    if os.path.basename(sys.argv[0]).startswith("voice"):
+    if os.path.basename(sys.argv[0]).startswith("voice") or "forget" in sys.argv[1:2]:
         # the exception's own text may quote a patient's id, as a KeyError does
         traceback.print_tb(error.__traceback__)
         print(type(error).__name__, file=sys.stderr)
