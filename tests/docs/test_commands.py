@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +24,14 @@ MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(enco
 BENCH_OPTIONS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bench").glob("*.py")))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.M)
+OUTS = [
+    re.sub(r"\$\{[^}]*\}", "1", next(iter(out)) if isinstance(out, dict) else out)
+    for stage in DVC_YAML["stages"].values()
+    for out in stage["outs"]
+]
+LOCAL = {"artifacts/voice/problems.csv"}  # written beside the outputs, for the user's eyes only
+RESULT = re.compile(r"(?:metrics|plots|artifacts)/[\w/.@<>{}-]*")
+PLACEHOLDER = re.compile(r"\{[^}]*\}|<[^>]*>")
 COMMANDS = [(page.name, words) for page in PAGES for words in simple_commands(page)]
 
 
@@ -47,6 +56,13 @@ def anchors(page: Path) -> set[str]:
     """The anchors that a page's headings get."""
     headings = HEADING.findall(page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_output(path: str) -> bool:
+    """Whether a path, with {k} or <class> for anything, is an output of dvc.yaml, in one, or a folder of them."""
+    parts = PLACEHOLDER.sub("*", path).rstrip("/.").split("/")
+    heads = ["/".join(parts[: n + 1]) for n in range(len(parts))]
+    return any(fnmatch(out, f"{heads[-1]}/*") or any(fnmatch(out, head) for head in heads) for out in OUTS)
 
 
 def test_every_tool_is_one_that_is_checked() -> None:
@@ -93,6 +109,12 @@ def test_links_inside_the_repository_resolve(page: Path) -> None:
         target = (page.parent / path) if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_results_that_a_page_names_are_outputs(page: Path) -> None:
+    named = set(RESULT.findall(page.read_text(encoding="utf-8"))) - LOCAL
+    assert {path for path in named if not is_output(path)} == set()
 
 
 def test_the_readme_is_short() -> None:
