@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType
 from typing import NoReturn
 
 from evensong.errors import EvensongError
@@ -32,6 +32,8 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
     0 done, 2 params, 3 data, 4 integrity, 5 resource, 6 busy, 130 interrupted, 143 terminated, 70 a bug of ours.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is _interrupt:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         finish_interrupted()
         main()
@@ -58,13 +60,15 @@ def _terminate(_signum: int, _frame: object) -> NoReturn:
     raise SystemExit(143)
 
 
-def _tell_unhandled(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An interrupt that nobody caught, as during the imports, is one line and no traceback."""
-    if not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
-    print(_INTERRUPTED, file=sys.stderr, flush=True)
-    os._exit(130)  # or Python would end itself with the signal, and the status be another one
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """One line and the end, while a stage's script imports: a raised KeyboardInterrupt can be lost in a callback there.
+
+    Another program that has this module, as the tests do, is interrupted as ever.
+    """
+    if not hasattr(sys.modules["__main__"], "run_stage"):
+        signal.default_int_handler(signum, frame)
+    os.write(2, f"{_INTERRUPTED}\n".encode())
+    os._exit(130)
 
 
 def _folder_of(error: OSError) -> str:
@@ -92,4 +96,5 @@ def _leave(message: str, code: int) -> NoReturn:
 
 
 die_with_parent()
-sys.excepthook = _tell_unhandled
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, as in a shell's background
+    signal.signal(signal.SIGINT, _interrupt)
