@@ -122,7 +122,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 
 def _export_onnx(options: argparse.Namespace) -> None:
-    from evensong.listen.onnx_export import export_onnx
+    from evensong.listen.onnx import export_onnx
 
     difference = export_onnx(options.model, options.out)
     print(f"{options.out}, at most {difference:.2g} from torch; {options.out.with_suffix('.json')} says what goes in")
