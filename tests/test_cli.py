@@ -80,8 +80,11 @@ def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) 
     verify = calls(monkeypatch, "evensong.verify.verify", "all well")
     run(["doctor"])
     run(["verify"])
+    preflight = calls(monkeypatch, "evensong.preflight.check_data", "all read")
+    run(["doctor", "--data"])
+    assert preflight == [(Path(),)]
     assert doctor == verify == [(Path(),)]
-    assert capsys.readouterr().out == "all well\n"
+    assert capsys.readouterr().out == "all well\nall read\n"
 
 
 @pytest.mark.parametrize(

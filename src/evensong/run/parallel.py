@@ -23,14 +23,18 @@ StartMethod = Literal["fork", "spawn"]
 _START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
 
 
+def n_cores() -> int:
+    """Cores this process may run on, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def n_workers() -> int:
     """Worker processes as ``runtime.workers`` says, at most four a core.
 
     ``auto`` is one for each core this process may use.
     """
     workers = load_section("runtime", Runtime).workers
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return n_cores if workers == "auto" else min(workers, 4 * n_cores)
+    return n_cores() if workers == "auto" else min(workers, 4 * n_cores())
 
 
 def map_tasks(
