@@ -3,18 +3,15 @@
 DVC reads data/ before any stage does: it waits for a FIFO for ever, and prints the path of a link that leads nowhere.
 """
 
-import csv
 import os
 import stat
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from evensong.errors import DataError
-from evensong.intake.names import counted, printable
 
 PROBLEMS = Path("artifacts/voice/problems.csv")
-_SHOWN = 20
+_ADVICE = "move them away, or put the files themselves there, then run dvc repro"
 _PATIENTS = "data/voice/"
 
 
@@ -31,23 +28,22 @@ def check_data(root: Path) -> str:
         DataError: something DVC cannot read; names what lies outside data/voice. What lies inside holds patients' ids:
             it is counted, and named in PROBLEMS only, a local file that git ignores.
     """
-    n_entries, found = 0, []
-    for path, fault in _entries(root / "data"):
-        n_entries += 1
-        if fault:
-            found.append((printable(path.relative_to(root).as_posix()), fault))
-    hidden = [row for row in found if row[0].startswith(_PATIENTS)]
-    _write_problems(root / PROBLEMS, hidden)
-    if not found:
-        return f"data: {counted(n_entries, 'entry').replace('entrys', 'entries')}, all of them files and folders"
-    shown = [f"{path}: {fault}" for path, fault in found if not path.startswith(_PATIENTS)]
-    lines = [*shown[:_SHOWN], *([f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else [])]
-    lines += [f"data/voice: {n} x {fault}" for fault, n in sorted(Counter(fault for _, fault in hidden).items())]
-    where = f"; those of data/voice are named in {PROBLEMS}" if hidden else ""
-    raise DataError(
-        "\n  ".join(["DVC cannot read this below data/:", *lines])
-        + f"\nmove them away, or put the files themselves there, then run dvc repro{where}"
-    )
+    entries = list(_entries(root / "data"))
+    found = [(path.relative_to(root).as_posix(), fault) for path, fault in entries if fault]
+    if found:
+        raise DataError(_told(root, found))
+    return f"data: {len(entries)} files and folders, all of them readable"
+
+
+def _told(root: Path, found: list[tuple[str, str]]) -> str:
+    from evensong.intake.problems import FileProblem, problem_file, tell_names  # slow to import, and seldom needed
+
+    problems = [FileProblem(*fault) for fault in found]
+    hidden = [problem for problem in problems if problem.path.startswith(_PATIENTS)]
+    shown = [problem for problem in problems if problem not in hidden]
+    told = [tell_names("DVC cannot read this", shown)] if shown else []
+    told += [problem_file(root / PROBLEMS)("DVC cannot read this in data/voice", hidden)] if hidden else []
+    return "\n".join([*told, _ADVICE])
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, str | None]]:
@@ -82,13 +78,3 @@ def _fault(item: "os.DirEntry[str]") -> str | None:
     if stat.S_ISREG(mode) and not os.access(item.path, os.R_OK, effective_ids=is_effective):
         return "cannot be read (Permission denied)"
     return None
-
-
-def _write_problems(path: Path, rows: list[tuple[str, str]]) -> None:
-    """Name the patients' files for their owner; without any, no older list stays behind."""
-    if not rows:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        csv.writer(handle, lineterminator="\n").writerows([("path", "problem"), *rows])
