@@ -13,6 +13,7 @@ within 40 dB of its loudest. Precision is right selections over all selections, 
 """
 
 import argparse
+import csv
 import sys
 import tempfile
 from pathlib import Path
@@ -33,7 +34,6 @@ from evensong.intake.names import slug
 from evensong.learn.saved import read_model
 from evensong.listen.events import Event
 from evensong.listen.predict import Request, predict
-from evensong.listen.raven import read_selections, table_name
 
 RATE_HZ = 44_100
 PAUSE_S = (2.0, 8.0)
@@ -62,7 +62,7 @@ def main() -> None:
         path = write_wav(out / "field_recording.wav", limit_peak(wave)[0], RATE_HZ)
         pd.DataFrame(known).to_csv(out / "known.csv", index=False)
         predict(Request([path], folder, out / "windows.csv", out, options.hop_seconds, options.min_score, workers=1))
-        selections = read_selections(out / table_name(path))
+        selections = read_selections(out / f"{path.stem}.Table.1.selections.txt")
     report(known, selections)
 
 
@@ -79,6 +79,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--min-score", type=float, default=0.5)
     parser.add_argument("--keep", type=Path, help="where recording and tables are to stay")
     return parser.parse_args()
+
+
+def read_selections(path: Path) -> list[Event]:
+    """The events of a selection table."""
+    table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False)
+    columns = ["Begin Time (s)", "End Time (s)", "Annotation", "Confidence", "Windows"]
+    return [Event(*row) for row in table[columns].itertuples(index=False)]
 
 
 def held_out_clips(folder: Path, predictions: Path, fold: int) -> dict[str, list[Path]]:

@@ -55,7 +55,7 @@ def test_predict_defaults(run, monkeypatch) -> None:
 
 
 def test_export_options(run, monkeypatch, capsys) -> None:
-    onnx = calls(monkeypatch, "evensong.listen.onnx_export.export_onnx", 2e-7)
+    onnx = calls(monkeypatch, "evensong.listen.onnx.export_onnx", 2e-7)
     mels = calls(monkeypatch, "evensong.listen.mel_tree.export_mels", 12)
     run(words("export onnx --model m --out night.onnx"))
     run(words("export mels --out tree --fold 2"))
@@ -80,8 +80,11 @@ def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) 
     verify = calls(monkeypatch, "evensong.verify.verify", "all well")
     run(["doctor"])
     run(["verify"])
+    preflight = calls(monkeypatch, "evensong.preflight.check_data", "all read")
+    run(["doctor", "--data"])
+    assert preflight == [(Path(),)]
     assert doctor == verify == [(Path(),)]
-    assert capsys.readouterr().out == "all well\n"
+    assert capsys.readouterr().out == "all well\nall read\n"
 
 
 @pytest.mark.parametrize(
@@ -111,3 +114,11 @@ def test_a_failure_leaves_with_its_code_and_one_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == "ERROR: --out .: is there already; choose a new folder\n"
+
+
+def test_nothing_imports_listen_but_the_command_line() -> None:
+    """No stage's result can depend on it."""
+    paths = [path.relative_to(SRC) for path in SRC.rglob("*.py")]
+    others = [path for path in paths if "listen" not in path.parts and path.name != "cli.py"]
+    assert len(others) > 30
+    assert [path for path in others if "evensong.listen" in (SRC / path).read_text(encoding="utf-8")] == []

@@ -8,7 +8,6 @@ from typing import NoReturn
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
-from evensong.machine import n_cores
 from evensong.report.headline import TRACKS, headline
 
 NIGHT_MODEL = Path("artifacts/night/train")
@@ -35,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export_onnx(exports)
     _add_export_mels(exports)
     doctor = commands.add_parser("doctor", help="what this machine, environment and repository bring to a run")
+    doctor.add_argument("--data", action="store_true", help="only whether DVC can read data/; exit code 3 if not")
     doctor.set_defaults(run=_doctor)
     verify = commands.add_parser("verify", help="hash every output and cached object anew; exit code 4 if one differs")
     verify.set_defaults(run=_verify)
@@ -72,9 +72,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="P",
         help="for the selection tables alone (default: %(default)s)",
     )
-    parser.add_argument(
-        "--workers", type=int, default=n_cores(), metavar="N", help="processes, a recording each (default: %(default)s)"
-    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes, a recording each (default: one a core)")
     parser.set_defaults(run=_predict)
 
 
@@ -107,6 +105,7 @@ def _results(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     from evensong.listen.predict import Request, predict
+    from evensong.run.machine import n_cores
 
     predict(
         Request(
@@ -116,13 +115,13 @@ def _predict(options: argparse.Namespace) -> None:
             raven=options.raven,
             hop_seconds=options.hop_seconds,
             min_score=options.min_score,
-            workers=options.workers,
+            workers=n_cores() if options.workers is None else options.workers,
         )
     )
 
 
 def _export_onnx(options: argparse.Namespace) -> None:
-    from evensong.listen.onnx_export import export_onnx
+    from evensong.listen.onnx import export_onnx
 
     difference = export_onnx(options.model, options.out)
     print(f"{options.out}, at most {difference:.2g} from torch; {options.out.with_suffix('.json')} says what goes in")
@@ -135,10 +134,15 @@ def _export_mels(options: argparse.Namespace) -> None:
     print(f"{n_files} mels in {options.out}")
 
 
-def _doctor(_options: argparse.Namespace) -> None:
-    from evensong.doctor import doctor
+def _doctor(options: argparse.Namespace) -> None:
+    if options.data:
+        from evensong.preflight import check_data
 
-    doctor(Path())
+        print(check_data(Path()))
+    else:
+        from evensong.doctor import doctor
+
+        doctor(Path())
 
 
 def _verify(_options: argparse.Namespace) -> None:

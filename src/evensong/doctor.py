@@ -1,6 +1,7 @@
 """evensong doctor: what this machine, this environment and this repository bring to a run."""
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -12,12 +13,13 @@ from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 
-from evensong.machine import memory_gb, n_cores
 from evensong.errors import EvensongError, ResourceError
 from evensong.intake.names import counted
 from evensong.night.classes import class_of, list_clips
 from evensong.night.sources import GROUPS_FILE, assign_sources, read_groups
 from evensong.params import load_section
+from evensong.preflight import check_data
+from evensong.run.machine import n_cores
 from evensong.schemas import NightScan, Params
 
 _LEAST_FREE_GB = 5
@@ -36,7 +38,16 @@ def diagnose(root: Path) -> list[Finding]:
     Args:
         root: folder of the repository.
     """
-    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _packages, _machine, _torch, _params, _dvc, _night]
+    checks: list[Callable[[Path], Iterator[Finding]]] = [
+        _python,
+        _packages,
+        _machine,
+        _torch,
+        _params,
+        _dvc,
+        _data,
+        _night,
+    ]
     findings = []
     for check in checks:
         try:
@@ -105,11 +116,17 @@ def _installed(name: str) -> str | None:
 
 
 def _machine(root: Path) -> Iterator[Finding]:
-    memory = memory_gb()
-    yield Finding("ok", f"{counted(n_cores(), 'core')}, {f'{memory:.1f} GB' if memory else 'unknown'} memory")
+    yield Finding("ok", f"{counted(n_cores(), 'core')}, {_memory()} memory")
     free_gb = shutil.disk_usage(root).free / 1e9
     level: Literal["ok", "note"] = "ok" if free_gb >= _LEAST_FREE_GB else "note"
     yield Finding(level, f"{free_gb:.1f} GB free on this disk")
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB"
+    except (AttributeError, OSError, ValueError):
+        return "unknown"
 
 
 def _torch(_root: Path) -> Iterator[Finding]:
@@ -153,6 +170,10 @@ def _dvc(root: Path) -> Iterator[Finding]:
 def _output(command: list[str], folder: Path) -> str | None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else None
+
+
+def _data(root: Path) -> Iterator[Finding]:
+    yield Finding("ok", check_data(root))
 
 
 def _night(root: Path) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""evensong verify: every tracked output and every cached object, hashed anew.
+"""evensong verify: every output of the pipeline, every cached object and the run cache, hashed anew.
 
 DVC takes an object that is read-only for an intact one and does not read it again; this does.
 """
@@ -16,7 +16,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from evensong.errors import IntegrityError
+from evensong.intake.names import counted
 
+_NOT_COVERED = (
+    "not covered: what git tracks (git status), remotes (set verify = true), models that others published, .state, and "
+    "whether an output follows from its inputs (dvc status)"
+)
+_ADVICE = (
+    "an output comes back with dvc checkout --force; delete a damaged object or run of the cache before, and get it "
+    "again with dvc pull or dvc repro"
+)
 _SHOWN = 20  # names an output
 _PATIENTS = "voice"  # names below a folder of this name hold patients' ids
 _FOLDER = ".dir"
@@ -26,6 +35,7 @@ _FOLDER = ".dir"
 class Output:
     """One output as dvc.lock or a .dvc file records it; the digest of a folder ends in ``.dir``."""
 
+    stage: str
     path: str
     md5: str
 
@@ -33,43 +43,72 @@ class Output:
 def verify(root: Path) -> str:
     """Hash the workspace's outputs and all of the cache, and compare them with what is recorded.
 
+    Outputs of stages that dvc.yaml no longer has are passed over. A stage of whose outputs nothing was ever in this
+    cache, and what is missing of it, was not run here: it is named, and is no fault.
+
     Args:
         root: folder of the repository.
 
     Returns:
-        One line on what was found in order.
+        What was found in order, what was never made here, and what is not covered.
 
     Raises:
         IntegrityError: something differs or is missing; lists it, patients' files by their number only.
     """
-    outputs, cache = recorded_outputs(root), _cache_folder(root)
-    faults = [fault for output in outputs for fault in _output_faults(root, output, cache)]
+    outputs = recorded_outputs(root)
+    cache = root / _dvc(root, "cache", "dir").strip()  # by DVC's own word: a configuration may have moved it
+    absent = _never_made(root, outputs, cache)
+    made = [output for output in outputs if output not in absent]
+    faults = [fault for output in made for fault in _output_faults(root, output, cache)]
     objects = sorted(path for path in (cache / "files" / "md5").glob("??/*") if path.is_file())
     faults += [f"{path}: {fault}" for path in objects if (fault := _object_fault(path))]
+    runs = sorted(path for path in (cache / "runs").glob("??/*/*") if path.is_file())
+    faults += [f"{path}: {fault}" for path in runs if (fault := _run_fault(path))]
+    notes = [*_named_stages(absent, outputs), _NOT_COVERED]
     if faults:
-        raise IntegrityError(
-            "\n  ".join([f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}", *faults])
-            + "\nan output comes back with dvc checkout --force; delete a damaged object of the cache before, and get "
-            "it again with dvc pull or dvc repro"
-        )
-    return f"{len(outputs)} outputs and {len(objects)} cached objects are what they were recorded as"
+        listed = "\n  ".join([counted(len(faults), "fault"), *faults])
+        raise IntegrityError("\n".join([listed, _ADVICE, *notes]))
+    counts = f"{counted(len(made), 'output')}, {counted(len(objects), 'cached object')} and {counted(len(runs), 'run')}"
+    return "\n".join([f"{counts} of the run cache are what they were recorded as", *notes])
 
 
 def recorded_outputs(root: Path) -> list[Output]:
-    """Outputs of dvc.lock and of every .dvc file beside it, by path.
+    """Outputs of dvc.yaml's stages as dvc.lock has them, and of every .dvc file beside it, by path.
 
     Raises:
         IntegrityError: no dvc.lock, or a file that is not DVC's.
     """
     lock = _read_yaml(root / "dvc.lock")
+    stages = set(_dvc(root, "stage", "list", "--name-only").split())
     try:
-        outs = [out for stage in lock["stages"].values() for out in stage.get("outs", [])]
+        outs = [
+            (name, out) for name, stage in lock["stages"].items() for out in stage.get("outs", []) if name in stages
+        ]
         for path in sorted(root.glob("*.dvc")):
             if path.is_file():
-                outs += _read_yaml(path)["outs"]
-        return sorted((Output(out["path"], out["md5"]) for out in outs), key=lambda output: output.path)
+                outs += [(path.name, out) for out in _read_yaml(path)["outs"]]
+        return sorted((Output(name, out["path"], out["md5"]) for name, out in outs), key=lambda output: output.path)
     except (AttributeError, KeyError, TypeError) as error:
         raise IntegrityError(f"{root / 'dvc.lock'}: not as DVC 3 writes it (no {error})") from error
+
+
+def _never_made(root: Path, outputs: list[Output], cache: Path) -> set[Output]:
+    """Missing outputs of the stages that have no object in the cache: metrics in git are there all the same."""
+    cached = {output.stage for output in outputs if _object_of(output, cache).is_file()}
+    return {output for output in outputs if output.stage not in cached and not (root / output.path).exists()}
+
+
+def _named_stages(absent: set[Output], outputs: list[Output]) -> Iterator[str]:
+    """One line on the stages that were never run here; a track none of whose stages was, by its name."""
+    missing = {output.stage for output in absent}
+    tracks: dict[str, set[str]] = {}
+    for stage in sorted({output.stage for output in outputs}):
+        tracks.setdefault(stage.partition("_")[0], set()).add(stage)
+    for track, stages in tracks.items():
+        if stages <= missing and len(stages) > 1:
+            yield f"never run here: the {track} track, {len(stages)} stages"
+        elif stages & missing:
+            yield f"never run here: {', '.join(sorted(stages & missing))}"
 
 
 def _read_yaml(path: Path) -> Any:
@@ -77,11 +116,6 @@ def _read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, YAMLError) as error:
         raise IntegrityError(f"{path}: cannot be read ({type(error).__name__}); run this in the repository") from error
-
-
-def _cache_folder(root: Path) -> Path:
-    """Where DVC keeps its objects, by its own word: a configuration may have moved it."""
-    return root / _dvc(root, "cache", "dir").strip()
 
 
 def _output_faults(root: Path, output: Output, cache: Path) -> Iterator[str]:
@@ -128,7 +162,7 @@ def _folder_md5(digests: dict[str, str]) -> str:
 
 def _difference(output: Output, found: dict[str, str], cache: Path) -> str:
     """Which files of a folder differ, where its listing is at hand and intact."""
-    listing = cache / "files" / "md5" / output.md5[:2] / output.md5[2:]
+    listing = _object_of(output, cache)
     if not listing.is_file() or _object_fault(listing):
         return "differs; the list of its files is not in the cache"
     wanted = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))}
@@ -147,12 +181,45 @@ def _named(output: str, names: list[str]) -> str:
     return f": {', '.join(shown[:_SHOWN])}{more}{hidden}" if shown else hidden
 
 
+def _object_of(output: Output, cache: Path) -> Path:
+    return cache / "files" / "md5" / output.md5[:2] / output.md5[2:]
+
+
 def _object_fault(path: Path) -> str:
     """What is wrong with an object of the cache, whose name is its content's digest."""
     wanted = (path.parent.name + path.name).removesuffix(_FOLDER)
     if len(wanted) != 32:
         return "left over from an interrupted dvc command; delete it"
     return "" if file_md5(path) == wanted else "is not what its name says"
+
+
+def _run_fault(path: Path) -> str:
+    """What is wrong with a record of the run cache: runs/{key[:2]}/{key}/{digest of the record}.
+
+    The key is the digest of the same record without its outputs' digests, so neither an output nor an input of a run
+    can be exchanged.
+    """
+    if len(path.name) != 64:
+        return "left over from an interrupted dvc command; delete it"
+    try:
+        record = _without_sizes(_read_yaml(path))
+        key = {**record, "outs": [out["path"] for out in record["outs"]]}
+    except (IntegrityError, AttributeError, KeyError, TypeError):
+        return "is not a record of a run"
+    return "" if (_sha256(key), _sha256(record)) == (path.parent.name, path.name) else "is not what its name says"
+
+
+def _without_sizes(tree: Any) -> Any:
+    """A record as DVC hashes it."""
+    if isinstance(tree, list):
+        return [_without_sizes(value) for value in tree]
+    if isinstance(tree, dict):
+        return {key: _without_sizes(value) for key, value in tree.items() if key not in ("size", "nfiles")}
+    return tree
+
+
+def _sha256(tree: Any) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 def file_md5(path: Path) -> str:

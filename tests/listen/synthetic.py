@@ -1,10 +1,12 @@
 """What the tiny model of these tests is trained on: noisy tones, two classes."""
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from evensong.listen.events import Event
 from evensong.schemas import NightMels
 
 RATE_HZ = 8_000
@@ -26,3 +28,18 @@ def tone(label: int, seed: int, seconds: float = 0.6) -> np.ndarray:
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     wave = np.sin(2 * np.pi * (400 + 2_200 * label + rng.uniform(-60, 60)) * time_s)
     return (0.3 * wave + 0.03 * rng.standard_normal(time_s.size)).astype(np.float32)
+
+
+def read_selections(path: Path) -> list[Event]:
+    """The events of a selection table."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        return [
+            Event(
+                begin_s=float(row["Begin Time (s)"]),
+                end_s=float(row["End Time (s)"]),
+                class_name=row["Annotation"],
+                score=float(row["Confidence"]),
+                n_windows=int(row["Windows"]),
+            )
+            for row in csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
+        ]

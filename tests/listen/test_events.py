@@ -1,11 +1,20 @@
+import io
+from pathlib import Path
+
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.listen.synthetic import read_selections
 
-from evensong.listen.events import Event, merge_windows
-from evensong.listen.scoring import Scores
+from evensong.listen.events import Event, merge_windows, write_selections
+from evensong.listen.windows import Scores
 
+# What class folders may be called: anything but control characters and line breaks.
+names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
+millionths = st.integers(0, 10**12).map(lambda n: n / 10**6)
+shares = st.integers(0, 10**6).map(lambda n: n / 10**6)
+events = st.lists(st.builds(Event, millionths, millionths, names, shares, st.integers(1, 10**6)))
 NAMES = ["asio", "rain", "strix"]
 
 
@@ -63,3 +72,27 @@ def test_every_window_is_in_the_one_event_it_belongs_to(raw: np.ndarray, silent:
         if not np.isnan(values[0]) and values.max() >= min_score
     }
     assert found == expected
+
+
+def written(listed: list[Event], recording: str = "night.wav") -> str:
+    handle = io.StringIO(newline="")
+    write_selections(handle, listed, recording=recording, band_hz=(50, 11_025))
+    return handle.getvalue()
+
+
+def test_table_worked_by_hand() -> None:
+    text = written([Event(0, 4.5, "Asio otus", 0.7, 2), Event(3, 6, "rain", 0.9, 1)])
+    assert text == (
+        "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\t"
+        "Begin File\tAnnotation\tConfidence\tWindows\n"
+        "1\tSpectrogram 1\t1\t0.000000\t4.500000\t50\t11025\tnight.wav\tAsio otus\t0.700000\t2\n"
+        "2\tSpectrogram 1\t1\t3.000000\t6.000000\t50\t11025\tnight.wav\train\t0.900000\t1\n"
+    )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(listed=events, recording=names)
+def test_what_is_written_is_read(listed: list[Event], recording: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.txt"
+    path.write_text(written(listed, recording), encoding="utf-8", newline="")
+    assert read_selections(path) == listed

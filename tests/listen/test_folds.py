@@ -9,9 +9,10 @@ from tests.listen.synthetic import CLASSES, Trained
 from torch import nn
 
 from evensong.errors import IntegrityError
+from evensong.learn.card import seal
 from evensong.learn.models import InputSize
 from evensong.listen.folds import FoldMean, read_folds
-from evensong.listen.scoring import listening_of
+from evensong.listen.windows import listening_of
 
 
 class _Loudness(nn.Module):
@@ -53,13 +54,18 @@ def test_a_training_folder_and_one_of_its_folds_are_read(trained: Trained) -> No
     assert read_folds(trained.folder).classes == CLASSES
 
 
+def resealed(card: dict) -> dict:
+    """As a stranger would: with a digest that fits."""
+    return seal({key: value for key, value in card.items() if key != "card_sha256"})
+
+
 def edited(trained: Trained, folder: Path, **changes) -> Path:
     """A copy of the training whose second fold's card says something else; None takes a key away."""
     copy = folder / "train"
     shutil.copytree(trained.folder, copy)
     card = json.loads((copy / "fold_01/model.json").read_text(encoding="utf-8"))
     card = {key: value for key, value in (card | changes).items() if value is not None}
-    (copy / "fold_01/model.json").write_text(json.dumps(card), encoding="utf-8")
+    (copy / "fold_01/model.json").write_text(json.dumps(resealed(card)), encoding="utf-8")
     return copy
 
 
@@ -67,7 +73,9 @@ def edited(trained: Trained, folder: Path, **changes) -> Path:
     ("changes", "message"),
     [
         ({"classes": CLASSES[::-1]}, "fold_01: not of one training with .*: classes differ"),
-        ({"normalisation": None}, r"fold_01/model\.json: no normalisation"),
+        ({"normalisation": None}, r"fold_01/model\.json: normalisation: Field required"),
+        ({"model": "efficientnet_b0"}, "fold_01: the weights are not those of the card's efficientnet_b0"),
+        ({"model": "no_such_model"}, "fold_01: the weights are not those of .* timm has no model 'no_such_model'"),
         ({"weights_sha256": "0" * 64}, "not the file its card was written for"),
     ],
 )
@@ -76,7 +84,20 @@ def test_folds_that_do_not_belong_together_are_refused(trained: Trained, tmp_pat
         read_folds(edited(trained, tmp_path, **changes))
 
 
-def test_a_model_of_the_other_track_is_refused(trained: Trained, tmp_path: Path) -> None:
-    folder = edited(trained, tmp_path, mels={"n_fft": 1024, "sample_rate_hz": 16_000, "width_px": 64})
-    with pytest.raises(IntegrityError, match="no mel settings of the night track"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_fft": 1024, "width_px": 64, "top_db": None}, "no mel settings of the night track"),
+        ({"n_fft": float("inf")}, "no mel settings of the night track"),
+        ({"fmin_hz": 5_000.0}, "no mel settings of the night track"),
+        ({"sample_rate_hz": 10**9}, "the card holds sample_rate_hz 1000000000"),
+        ({"fmax_hz": 4_001.0}, "mel settings that cannot be used"),
+    ],
+)
+def test_mel_settings_of_another_track_or_of_no_use_are_refused(
+    trained: Trained, tmp_path: Path, change, message
+) -> None:
+    mels = json.loads((trained.folder / "fold_01/model.json").read_text(encoding="utf-8"))["mels"]
+    folder = edited(trained, tmp_path, mels=mels | change)
+    with pytest.raises(IntegrityError, match=message):
         listening_of(read_folds(folder / "fold_01"), None)

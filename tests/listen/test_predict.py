@@ -1,21 +1,27 @@
 """Scores of recordings against those of training, and what becomes of files that cannot be used."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
+import torch
+from safetensors.torch import load_file
+from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, read_selections, tone
 
 from evensong.audio.decode import write_wav
 from evensong.errors import DataError, IntegrityError, ParamsError
+from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module
 from evensong.listen.predict import Request, predict
-from evensong.listen.raven import read_selections
 
+SRC = Path(__file__).parents[2] / "src"
 PROBS = [f"p_{name}" for name in CLASSES]
 
 
@@ -161,7 +167,7 @@ def test_an_interrupted_run_leaves_the_older_table(request_for, tmp_path: Path, 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evensong.listen.tables.WindowTable.add", interrupt)
+    monkeypatch.setattr("evensong.listen.outputs.WindowTable.add", interrupt)
     with pytest.raises(KeyboardInterrupt):
         predict(request)
     assert request.out.read_bytes() == before
@@ -210,6 +216,37 @@ def test_a_folder_without_recordings_is_refused(request_for, tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no recordings in"):
         predict(request_for(tmp_path / "empty"))
+
+
+@pytest.mark.fault("M02")
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_probabilities_that_are_not_finite_are_an_error_and_no_silence(
+    trained: Trained, request_for, tmp_path: Path, bad: float
+) -> None:
+    """The weights of a stranger: every digest fits, and the network answers NaN."""
+    folder = shutil.copytree(trained.folder / "fold_00", tmp_path / "fold")
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    weights = load_file(folder / "model.safetensors")
+    filled = {name: torch.full_like(tensor, bad) for name, tensor in weights.items() if tensor.is_floating_point()}
+    write_model(folder, weights | filled, {name: value for name, value in card.items() if name != "card_sha256"})
+    request = request_for(*trained.pool.values(), model=folder)
+    with pytest.raises(IntegrityError, match=r"no finite probabilities.*again$"):
+        predict(request)
+    assert not request.out.exists()
+
+
+@pytest.mark.fault("M01")
+def test_a_changed_card_ends_the_command_with_code_4(trained: Trained, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.folder / "fold_00", tmp_path / "fold")
+    raw = (folder / "model.json").read_bytes()
+    (folder / "model.json").write_bytes(raw.replace(b"brook", b"bropk"))
+    clip = str(next(iter(trained.pool.values())))
+    done = subprocess.run(
+        [sys.executable, "-m", "evensong.cli", "predict", clip, "--model", str(folder)],
+        env={**os.environ, "PYTHONPATH": str(SRC)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "model.json: changed since it was written" in done.stderr
 
 
 def test_a_folder_without_a_model_is_refused(trained: Trained, request_for, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evensong.listen.windows import sliding_windows, window_starts
+from evensong.listen.windows import sliding_windows
 
 lengths = st.integers(1, 400)
 sizes = st.integers(1, 60)
@@ -14,6 +14,10 @@ def cuts(draw: st.DrawFn) -> tuple[int, int, float]:
     """Length, window, and a hop from one sample to a window."""
     n_window = draw(sizes)
     return draw(lengths), n_window, draw(st.floats(1, n_window))
+
+
+def window_starts(n_samples: int, n_window: int, hop: float) -> list[int]:
+    return [start for start, _ in sliding_windows([np.zeros(n_samples, np.float32)], n_window, hop)]
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,16 @@ def test_check_space_compares_the_estimate_with_the_free_space(night, tmp_path, 
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
     with pytest.raises(ResourceError, match=r"needs about 0.1 GB and 0.0 GB are free"):
         check_space(plan, clips, folder=tmp_path, settings=settings)
+    with pytest.raises(ResourceError, match=r"needs about 0.1 GB"):  # and it is asked before anything is written
+        build_pool(plan, clips, root=night, folder=tmp_path / "pool", settings=settings, workers=1)
+    assert not (tmp_path / "pool").exists()
+
+
+def test_build_pool_compares_the_folder_with_the_plan(night, tmp_path, monkeypatch):
+    written = iter(range(99))
+    monkeypatch.setattr("evensong.night.pool.write_wav", lambda path, *_: next(written) and path.touch())
+    with pytest.raises(IntegrityError, match="should hold 24 files; 1 are missing and 0 are too many"):
+        build(tmp_path / "pool")
 
 
 def test_check_folder_counts_missing_and_extra_files(tmp_path):

@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import torch
 from ruamel.yaml import YAML
+from tests.learn.cards import CARD
 from tests.privileges import without_root
 
 from evensong import verify as verify_module
@@ -227,7 +228,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
     np.save(paths["array"], np.random.default_rng(0).random((8, 4, 6), np.float32))
     paths["model"] = Path("artifacts/model/model.safetensors")
     paths["model"].parent.mkdir()
-    write_model(paths["model"].parent, {"weight": torch.zeros(4096)}, {"classes": ["a", "b"]})
+    write_model(paths["model"].parent, {"weight": torch.zeros(4096)}, CARD)
     outs = [{"path": str(paths[kind]), "md5": store(paths[kind].read_bytes())} for kind in ("index", "array")]
     listing = [
         {"md5": store(path.read_bytes()), "relpath": path.name} for path in sorted(paths["model"].parent.iterdir())
@@ -235,7 +236,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
     outs.append({"path": "artifacts/model", "md5": store(json.dumps(listing).encode(), ".dir")})
     with Path("dvc.lock").open("w", encoding="utf-8") as handle:
         YAML().dump({"stages": {"stage": {"outs": outs}}}, handle)
-    answers = {"cache": f"{tmp_path}/.dvc/cache\n", "check-ignore": ""}
+    answers = {"cache": f"{tmp_path}/.dvc/cache\n", "check-ignore": "", "stage": "stage"}
     monkeypatch.setattr(verify_module, "_dvc", lambda _root, command, *_, given="": answers[command])
     verify_module.verify(Path())
     return paths

@@ -96,7 +96,7 @@ def test_stage_dies_with_its_parent(tmp_path: Path, body: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
 def test_process_whose_parent_is_gone_already_ends() -> None:
-    code = "import os; from evensong.machine import die_with_parent; die_with_parent(os.getppid() + 1)"
+    code = "import os; from evensong.run.machine import die_with_parent; die_with_parent(os.getppid() + 1)"
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == -signal.SIGTERM
 

@@ -1,11 +1,27 @@
-"""Scored windows -> events: runs of windows with one class on top."""
+"""Scored windows -> events, runs of windows with one class on top -> a selection table as Raven reads and writes it."""
 
+import csv
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from evensong.listen.scoring import Scores
+from evensong.listen.windows import Scores
+
+# Raven's own columns, then what it takes as annotations.
+COLUMNS = (
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Begin File",
+    "Annotation",
+    "Confidence",
+    "Windows",
+)
 
 
 class Event(NamedTuple):
@@ -52,3 +68,21 @@ def _runs(scores: Scores, min_score: float) -> Iterator[tuple[int, int, int]]:
     for first, end in zip([0, *edges], [*edges, len(labels)], strict=True):
         if labels[first] >= 0:
             yield int(labels[first]), int(first), int(end) - 1
+
+
+def write_selections(handle: TextIO, events: Sequence[Event], *, recording: str, band_hz: tuple[float, float]) -> None:
+    """Write one selection table, tab-separated text; without events it holds its header alone.
+
+    Args:
+        handle: text file, opened with ``newline=""``.
+        events: of one recording.
+        recording: name of its file, without tabs or line breaks.
+        band_hz: lowest and highest frequency the model hears; every selection spans it.
+    """
+    low, high = (f"{hz:g}" for hz in band_hz)
+    rows = csv.writer(handle, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
+    rows.writerow(COLUMNS)
+    for number, event in enumerate(events, start=1):
+        begin, end = f"{event.begin_s:.6f}", f"{event.end_s:.6f}"
+        own = (recording, event.class_name, f"{event.score:.6f}", event.n_windows)
+        rows.writerow((number, "Spectrogram 1", 1, begin, end, low, high, *own))

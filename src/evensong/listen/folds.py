@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evensong.errors import IntegrityError
+from evensong.learn.card import Card
 from evensong.learn.mixing import time_shifts
 from evensong.learn.models import InputSize
-from evensong.learn.saved import Card, read_model
+from evensong.learn.saved import read_model
 
 # What the folds of one training share; the rest of a card (fold, epoch, normalisation, weights) is a fold's own.
 _SHARED = ("classes", "mels", "model", "network_input", "output", "params", "stored_input")
-_OWN = ("fold", "normalisation", "weights_sha256")
 
 
 class FoldMean(nn.Module):
@@ -101,7 +101,7 @@ def read_folds(folder: Path) -> TrainedFolds:
             f"{folder}: no trained model (model.json, or fold_NN/model.json); train one with dvc repro, or fetch it "
             "with dvc pull"
         )
-    members = [_read_member(path) for path in folders]
+    members = [read_model(path) for path in folders]
     cards = [card for _, card in members]
     for path, card in zip(folders, cards, strict=True):
         differing = [key for key in _SHARED if card[key] != cards[0][key]]
@@ -112,14 +112,6 @@ def read_folds(folder: Path) -> TrainedFolds:
         [card["normalisation"]["mean"] for card in cards],
         [card["normalisation"]["std"] for card in cards],
         size=InputSize(cards[0]["network_input"]["height"], cards[0]["network_input"]["width"]),
-        n_shifts=cards[0]["params"]["train"].get("test_shifts", 1),  # older cards are of trainings without
+        n_shifts=cards[0]["params"]["train"]["test_shifts"],
     )
     return TrainedFolds(network.eval(), cards[0]["classes"], cards[0]["mels"], cards[0]["stored_input"], cards)
-
-
-def _read_member(folder: Path) -> tuple[nn.Module, Card]:
-    model, card = read_model(folder)
-    missing = [key for key in (*_SHARED, *_OWN) if key not in card]
-    if missing:
-        raise IntegrityError(f"{folder}/model.json: no {', '.join(missing)}; train the model again")
-    return model, card

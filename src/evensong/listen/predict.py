@@ -4,7 +4,7 @@ import functools
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from evensong.audio.decode import AUDIO_SUFFIXES
+from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
+from evensong.intake.names import counted, name_fault, printable
 from evensong.listen.events import merge_windows
 from evensong.listen.folds import TrainedFolds, read_folds
-from evensong.listen.raven import table_name, write_selections
-from evensong.listen.recordings import Recording, list_recordings
-from evensong.listen.scoring import Listening, Scores, listening_of, score_recording
-from evensong.listen.tables import QuarantineTable, WindowTable, replacing
-from evensong.errors import DataError, InputFault, ParamsError
-from evensong.intake.names import counted, name_fault, printable
+from evensong.listen.outputs import QuarantineTable, SelectionTables, WindowTable
+from evensong.listen.windows import Listening, Scores, listening_of, score_recording
 from evensong.run.parallel import map_isolated
 
-_LONGEST_NAME = 255  # bytes, on every common file system
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt
 
 
@@ -65,30 +63,30 @@ def predict(request: Request) -> None:
         DataError: no recordings, or some that cannot be used: listed on standard error and, beside out, in a table.
     """
     _check_options(request)
-    recordings, n_others = list_recordings(request.named)
-    if n_others:
-        _say(f"{counted(n_others, 'file')} passed over, no audio by the name")
-    tables = _table_paths(request.raven, recordings) if request.raven else {}
+    recordings = _list_recordings(request.named)
     torch.set_num_threads(1)  # forking must find no thread pool
     trained = _trained(request.model)
     listening = listening_of(trained, request.hop_seconds)
-    tasks = [_Task(recording.path, request.model, listening) for recording in recordings]
+    selections = SelectionTables(request.raven, recordings, listening.band_hz)
+    tasks = [_Task(path, request.model, listening) for path in recordings]
     results = map_isolated(_score, tasks, workers=request.workers, seconds=_WEEK_S, label="predict")
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         windows = stack.enter_context(WindowTable.opened(request.out, trained.classes))
         quarantine = stack.enter_context(QuarantineTable.opened(request.out))
-        for recording, scores in zip(recordings, results, strict=True):
+        for path, scores in zip(recordings, results, strict=True):
             if isinstance(scores, InputFault):
-                _say(f"{printable(str(recording.path))}: {scores}")
-                quarantine.add(recording.path, scores)
+                _say(f"{printable(str(path))}: {scores}")
+                quarantine.add(path, scores)
                 counts["refused"] += 1
                 continue
-            windows.add(recording.path, scores)
-            counts["windows"] += len(scores.probs)
-            counts["silent"] += int(np.isnan(scores.probs[:, 0]).sum())
-            if request.raven:
-                counts["selections"] += _write_table(tables[recording.path], recording, scores, trained, request)
+            if isinstance(scores, IntegrityError):
+                raise scores
+            events = merge_windows(scores, trained.classes, request.min_score)
+            windows.add(path, scores)
+            selections.add(path, events)
+            silent = int(np.isnan(scores.probs[:, 0]).sum())
+            counts.update(windows=len(scores.probs), silent=silent, selections=len(events))
     _summarise(counts, len(recordings), request)
 
 
@@ -104,19 +102,45 @@ def _check_options(request: Request) -> None:
         raise ParamsError(f"--raven {request.raven}: a file; name a folder")
 
 
-def _table_paths(folder: Path, recordings: Sequence[Recording]) -> dict[Path, Path]:
-    """One table a recording, in the recordings' own folders below the given one."""
-    taken: dict[str, Path] = {}
-    paths = {}
-    for recording in recordings:
-        table = folder / recording.name.parent / table_name(recording.name)
-        other = taken.setdefault(str(table).casefold(), recording.path)
-        if other != recording.path:
-            raise ParamsError(f"--raven: {other} and {recording.path} would both be written to {table}; run them apart")
-        if len(os.fsencode(table.name)) > _LONGEST_NAME:
-            raise ParamsError(f"--raven: {table.name} is longer than a file name may be; shorten the recording's name")
-        paths[recording.path] = table
-    return paths
+def _list_recordings(named: Sequence[Path]) -> dict[Path, Path]:
+    """List files as they are named, and every audio file inside the folders, sorted; links are not followed.
+
+    Returns:
+        By the path as the user reaches it, the name below the folder that was named, or the bare file name.
+
+    Raises:
+        ParamsError: something named is not there.
+        DataError: no recording at all.
+    """
+    found: dict[Path, Path] = {}
+    n_others = 0
+    for path in named:
+        if not os.path.lexists(path):
+            raise ParamsError(f"{path}: no such file or folder")
+        if not path.is_dir():
+            found.setdefault(path, Path(path.name))
+            continue
+        for inside in _files_in(path):
+            if inside.suffix.lower() in AUDIO_SUFFIXES:
+                found.setdefault(inside, inside.relative_to(path))
+            else:
+                n_others += 1
+    if not found:
+        raise DataError(
+            f"no recordings in {', '.join(map(str, named))}; read are files named {', '.join(sorted(AUDIO_SUFFIXES))}"
+        )
+    if n_others:
+        _say(f"{counted(n_others, 'file')} passed over, no audio by the name")
+    return found
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
+
+    for where, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
 
 
 @functools.cache
@@ -127,24 +151,15 @@ def _trained(model: Path) -> TrainedFolds:
     return trained
 
 
-def _score(task: _Task) -> Scores | InputFault:
-    """Score one recording in a worker; a file that cannot be used comes back as its fault."""
+def _score(task: _Task) -> Scores | InputFault | IntegrityError:
+    """Score one recording in a worker; a file or a model that cannot be used comes back as its fault."""
     fault = name_fault(str(task.path))
     if fault:
         return InputFault("Q_NAME", fault)
     try:
         return score_recording(task.path, _trained(task.model).network, task.listening)
-    except InputFault as refusal:
+    except (InputFault, IntegrityError) as refusal:
         return refusal
-
-
-def _write_table(path: Path, recording: Recording, scores: Scores, trained: TrainedFolds, request: Request) -> int:
-    events = merge_windows(scores, trained.classes, request.min_score)
-    band_hz = (float(trained.mels["fmin_hz"]), float(trained.mels["fmax_hz"]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as handle:
-        write_selections(handle, events, recording=recording.name.name, band_hz=band_hz)
-    return len(events)
 
 
 def _summarise(counts: Counter[str], n_recordings: int, request: Request) -> None:

@@ -1,36 +1,122 @@
-"""A run of samples -> overlapping windows that cover every sample, one at a time."""
+"""One recording -> windows that cover every sample -> their class probabilities, as training scored its clips."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from evensong.audio.augment import limit_peak
+from evensong.audio.mel import log_mel, samples_of, transform_of
+from evensong.audio.decode import open_mono
+from evensong.listen.folds import FoldMean, TrainedFolds
+from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
+from evensong.schemas import NightMels
+
+_BATCH = 16
+_RATES_HZ = (1_000, 384_000)
+_FULL_SCALE = np.float32(32_768)  # of the pool's 16-bit files
 
 
-def window_starts(n_samples: int, n_window: int, hop: float) -> list[int]:
-    """Where the windows of a recording begin.
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one recording, by window in time order.
 
-    Args:
-        n_samples: length of the recording, at least 1.
-        n_window: length of a window.
-        hop: distance of two windows in samples, above 0, at most n_window; need not be whole.
-
-    Returns:
-        round(k * hop) for k = 0, 1, ... before the last window, which ends with the recording. A recording shorter
-        than a window has one window, at 0.
+    Attributes:
+        begins_s: (n_windows,) float64, seconds.
+        ends_s: (n_windows,) float64, seconds; the last is the end of the recording.
+        probs: (n_windows, n_classes) float64; a row of NaN where the window holds no sound at all.
     """
-    last = max(0, n_samples - n_window)
-    starts: list[int] = []
-    while (start := round(len(starts) * hop)) < last:
-        starts.append(start)
-    return [*starts, last]
+
+    begins_s: NDArray[np.float64]
+    ends_s: NDArray[np.float64]
+    probs: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How recordings are cut and turned into mels.
+
+    Attributes:
+        settings: the mel settings the model was trained with.
+        sample_rate_hz: the rate it was trained at.
+        hop_seconds: distance of two windows.
+    """
+
+    settings: NightMels
+    sample_rate_hz: int
+    hop_seconds: float
+
+    @property
+    def band_hz(self) -> tuple[float, float]:
+        """Lowest and highest frequency that the model hears."""
+        return self.settings.fmin_hz, self.settings.fmax_hz
+
+
+def listening_of(trained: TrainedFolds, hop_seconds: float | None) -> Listening:
+    """How to listen for a model; windows overlap by half unless hop_seconds says otherwise.
+
+    Raises:
+        IntegrityError: the model was not trained on the night track's mels.
+        ParamsError: a hop that would leave gaps, or is shorter than a sample.
+    """
+    rate_hz = trained.mels.get("sample_rate_hz")
+    try:
+        settings = NightMels.model_validate({name: trained.mels.get(name) for name in NightMels.model_fields})
+    except ValidationError as error:
+        raise IntegrityError(
+            "the model's card holds no mel settings of the night track "
+            f"({error.errors()[0]['msg']}); predict takes its models only"
+        ) from error
+    if not isinstance(rate_hz, int) or not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
+        raise IntegrityError(f"the card holds sample_rate_hz {rate_hz!r}; the model cannot be used")
+    try:
+        transform_of(settings, rate_hz)  # kept for the workers that are forked
+    except DataError as error:
+        raise IntegrityError(f"the model's card holds mel settings that cannot be used ({error})") from error
+    hop_seconds = settings.clip_seconds / 2 if hop_seconds is None else hop_seconds
+    if not 1 / rate_hz <= hop_seconds <= settings.clip_seconds:
+        raise ParamsError(
+            f"--hop-seconds {hop_seconds:g}: must lie above 0 and within the model's windows of "
+            f"{settings.clip_seconds:g} s, or parts of the recording would not be heard"
+        )
+    return Listening(settings, rate_hz, hop_seconds)
+
+
+def score_recording(path: Path, network: FoldMean, listening: Listening) -> Scores:
+    """Score every window of one recording; memory does not grow with its length, but for the scores themselves.
+
+    Raises:
+        InputFault: the file is not what it should be, at its beginning or anywhere else.
+        IntegrityError: a probability that is not finite.
+    """
+    rate_hz, n_window = listening.sample_rate_hz, samples_of(listening.settings, listening.sample_rate_hz)
+    begins, ends, rows = [], [], []
+    with open_mono(path, rate_hz) as blocks:
+        windows = sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)
+        for batch in _batches(windows):
+            begins += [start for start, _ in batch]
+            ends += [start + wave.size for start, wave in batch]
+            rows.append(_score_batch([wave for _, wave in batch], network, listening))
+    n_frame = listening.settings.n_fft
+    if not rows or ends[-1] < n_frame:
+        raise InputFault("Q_TOO_SHORT", f"under one frame of the mels, {n_frame} samples at {rate_hz} Hz")
+    return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
 
 
 def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut a stream into the windows of `window_starts`, holding little more than a window and a block at a time.
+    """Cut a stream into overlapping windows, holding little more than a window and a block at a time.
+
+    Windows begin at round(k * hop) for k = 0, 1, ... before the last one, which ends with the recording. A recording
+    shorter than a window has one window, at 0.
 
     Args:
         blocks: (n,) float32 pieces of one recording, of any lengths.
-        n_window: length of a window.
-        hop: as `window_starts`.
+        n_window: length of a window in samples.
+        hop: distance of two windows in samples, above 0, at most n_window; need not be whole.
 
     Yields:
         First sample of the window, and the window: (n_window,) float32, shorter only where the recording is.
@@ -49,3 +135,33 @@ def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> 
     last = max(0, n_seen - n_window)
     if n_seen and last_start != last:
         yield last, held[last - held_from :]
+
+
+def _batches(windows: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
+    batch = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _score_batch(waves: list[np.ndarray], network: FoldMean, listening: Listening) -> NDArray[np.float64]:
+    mels = np.stack([log_mel(_as_in_pool(wave), listening.sample_rate_hz, listening.settings) for wave in waves])
+    with torch.inference_mode():
+        probs: NDArray[np.float64] = network(torch.from_numpy(mels)).double().numpy()
+    if not np.isfinite(probs).all():
+        raise IntegrityError(
+            "the model gives no finite probabilities: its weights are damaged; train or fetch it again"
+        )
+    # Training refuses clips without sound, so the network's answer to one means nothing.
+    probs[np.ptp(mels, axis=(1, 2)) == 0] = np.nan
+    return probs
+
+
+def _as_in_pool(wave: np.ndarray) -> np.ndarray:
+    """A window as it would be read back from the pool: within full scale, and in 16 bits."""
+    limited, _ = limit_peak(wave)
+    return np.minimum(np.rint(limited * _FULL_SCALE), _FULL_SCALE - 1) / _FULL_SCALE

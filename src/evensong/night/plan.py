@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -13,20 +14,12 @@ from evensong.keys import joined_key, keyed_hash
 from evensong.intake.names import unique_slugs
 from evensong.schemas import NightAugment
 
-ORIGINAL = "original"
+# fmt: off
 PLAN_COLUMNS = [
-    "file_path",
-    "class_name",
-    "class_slug",
-    "is_augmented",
-    "original_file",
-    "source_id",
-    "copy",
-    "augmentation_type",
-    "parameters",
-    "pcm_sha256",
-    "mel_row",
+    "file_path", "class_name", "class_slug", "is_augmented", "original_file", "source_id", "copy", "augmentation_type",
+    "parameters", "pcm_sha256", "mel_row",
 ]
+# fmt: on
 
 
 def allot_copies(pcm_digests: Sequence[str], target: int, *, max_copies: int, seed: int) -> dict[str, int]:
@@ -110,36 +103,22 @@ def plan_pool(clips: pd.DataFrame, settings: NightAugment) -> tuple[pd.DataFrame
 
 def _plan_class(clips: pd.DataFrame, class_slug: str, settings: NightAugment) -> pd.DataFrame:
     """All files of one class, in file order."""
+    digests = list(clips["pcm_sha256"])
     try:
-        copies = allot_copies(
-            list(clips["pcm_sha256"]),
-            settings.target_samples,
-            max_copies=settings.max_copies,
-            seed=settings.seed,
-        )
+        copies = allot_copies(digests, settings.target_samples, max_copies=settings.max_copies, seed=settings.seed)
     except ParamsError as error:
         raise ParamsError(f"class {clips['class_name'].iloc[0]}: {error}") from error
-    originals = clips[["path", "class_name", "source_id", "pcm_sha256"]].to_dict("records")
-    stems = unique_slugs({clip["pcm_sha256"]: PurePosixPath(clip["path"]).stem for clip in originals})
+    stems = unique_slugs(
+        {digest: PurePosixPath(path).stem for digest, path in zip(digests, clips["path"], strict=True)}
+    )
+    originals: Any = clips.rename(columns={"path": "original_file"}).to_dict("records")
     rows = []
     for clip in originals:
         digest = clip["pcm_sha256"]
         for copy in range(copies[digest] + 1):
             name, kind, parameters = _plan_file(stems[digest], digest, copy, settings)
-            rows.append(
-                {
-                    "file_path": f"{class_slug}/{name}",
-                    "class_name": clip["class_name"],
-                    "class_slug": class_slug,
-                    "is_augmented": int(copy > 0),
-                    "original_file": clip["path"],
-                    "source_id": clip["source_id"],
-                    "copy": copy,
-                    "augmentation_type": kind,
-                    "parameters": parameters,
-                    "pcm_sha256": digest,
-                }
-            )
+            drawn = {"copy": copy, "is_augmented": int(copy > 0), "augmentation_type": kind, "parameters": parameters}
+            rows.append({**clip, **drawn, "class_slug": class_slug, "file_path": f"{class_slug}/{name}"})
     files = pd.DataFrame(rows).sort_values("file_path", ignore_index=True)
     return files.assign(mel_row=range(len(files)))[PLAN_COLUMNS]
 
@@ -147,7 +126,7 @@ def _plan_class(clips: pd.DataFrame, class_slug: str, settings: NightAugment) ->
 def _plan_file(stem: str, pcm_digest: str, copy: int, settings: NightAugment) -> tuple[str, str, str]:
     """File name, augmentation type and drawn values (JSON) of one copy; copy 0 is the original."""
     if copy == 0:
-        return f"{stem}_original.wav", ORIGINAL, "{}"
+        return f"{stem}_original.wav", "original", "{}"
     offset = keyed_hash(settings.seed, pcm_digest, "transform")
     transform = settings.transforms[(offset + copy) % len(settings.transforms)]
     parameters = draw(joined_key(settings.seed, pcm_digest, copy), transform, settings)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,11 @@ from evensong.audio.augment import apply, draw, limit_peak
 from evensong.audio.decode import decode, downmix, resample, write_wav
 from evensong.errors import DataError, InputFault, IntegrityError, ResourceError
 from evensong.keys import file_sha256
-from evensong.night.plan import ORIGINAL, PLAN_COLUMNS
+from evensong.night.plan import PLAN_COLUMNS
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightAugment
 
 POOL_COLUMNS = [*PLAN_COLUMNS[:-1], "sample_rate_hz", "n_samples", "mel_row", "peak_scale"]
-_OUTPUT_COLUMNS = ["file_path", "augmentation_type", "parameters"]
 _BYTES_A_SAMPLE = 2
 _SPARE_BYTES = 64 << 20
 _SILENT_RMS = 1e-4  # -80 dBFS
@@ -27,29 +26,15 @@ _LOST_SHARE = 0.01  # of the RMS, -40 dB
 
 
 @dataclass(frozen=True)
-class _Output:
-    path: Path
-    file_path: str
-    transform: str
-    parameters: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class _Task:
-    """One original and everything made from it."""
+    """One original and everything made from it: the plan's rows, the original first."""
 
     source: Path
     sha256: str
     max_seconds: float
+    folder: Path
     sample_rate_hz: int
-    outputs: tuple[_Output, ...]
-
-
-@dataclass(frozen=True)
-class _Written:
-    file_path: str
-    n_samples: int
-    peak_scale: float
+    files: list[dict[str, Any]]
 
 
 def build_pool(
@@ -78,14 +63,9 @@ def build_pool(
         (folder / class_slug).mkdir(parents=True)
     tasks = _tasks(plan, clips, root, folder, settings.sample_rate_hz)
     _warm_up(settings)
-    done = [
-        written
-        for group in map_tasks(_make_files, tasks, workers=workers, label="night_augment", unit="clip")
-        for written in group
-    ]
+    done = map_tasks(_make_files, tasks, workers=workers, label="night_augment", unit="clip")
+    pool = pd.DataFrame([file for files in done for file in files])
     check_folder(folder, plan["file_path"])
-    written = pd.DataFrame([vars(item) for item in done])
-    pool = plan.merge(written, on="file_path", validate="one_to_one").assign(sample_rate_hz=settings.sample_rate_hz)
     return pool.sort_values(["class_name", "mel_row"], ignore_index=True)[POOL_COLUMNS]
 
 
@@ -126,17 +106,11 @@ def _tasks(plan: pd.DataFrame, clips: pd.DataFrame, root: Path, folder: Path, sa
     facts = clips.set_index("path")[["sha256", "duration_s"]].to_dict("index")
     tasks = []
     for original, files in plan.groupby("original_file", sort=True):
-        outputs = tuple(
-            _Output(
-                folder / row["file_path"], row["file_path"], row["augmentation_type"], json.loads(row["parameters"])
-            )
-            for row in files.sort_values("copy").to_dict("records")
-        )
-        clip = facts[original]
+        clip, rows = facts[original], cast(list[dict[str, Any]], files.sort_values("copy").to_dict("records"))
         # The scan has accepted the length; a second more covers rounding in its table.
         max_seconds = float(clip["duration_s"]) + 1.0
-        tasks.append(_Task(root / str(original), clip["sha256"], max_seconds, sample_rate_hz, outputs))
-    return sorted(tasks, key=lambda task: -task.max_seconds * len(task.outputs))
+        tasks.append(_Task(root / str(original), clip["sha256"], max_seconds, folder, sample_rate_hz, rows))
+    return sorted(tasks, key=lambda task: -task.max_seconds * len(task.files))
 
 
 def _warm_up(settings: NightAugment) -> None:
@@ -146,17 +120,18 @@ def _warm_up(settings: NightAugment) -> None:
         apply(wave, settings.sample_rate_hz, transform, draw("warm-up", transform, settings))
 
 
-def _make_files(task: _Task) -> list[_Written]:
-    """Write one original and its copies; runs in a worker."""
+def _make_files(task: _Task) -> list[dict[str, Any]]:
+    """Write one original and its copies, and complete their rows; runs in a worker."""
     wave, scale = limit_peak(_read_original(task))
-    written = []
-    for output in task.outputs:
+    for file in task.files:
         copy, copy_scale = wave, scale
-        if output.transform != ORIGINAL:
-            copy, copy_scale = apply(wave, task.sample_rate_hz, output.transform, output.parameters)
-        write_wav(output.path, copy, task.sample_rate_hz)
-        written.append(_Written(output.file_path, copy.size, copy_scale))
-    return written
+        if file["is_augmented"]:
+            copy, copy_scale = apply(
+                wave, task.sample_rate_hz, file["augmentation_type"], json.loads(file["parameters"])
+            )
+        write_wav(task.folder / file["file_path"], copy, task.sample_rate_hz)
+        file.update(sample_rate_hz=task.sample_rate_hz, n_samples=copy.size, peak_scale=copy_scale)
+    return task.files
 
 
 def _read_original(task: _Task) -> np.ndarray:

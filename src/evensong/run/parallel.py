@@ -22,7 +22,7 @@ from typing import Any, Literal, TypeVar
 from tqdm import tqdm
 
 from evensong.errors import InputFault, ResourceError
-from evensong.machine import die_with_parent, n_cores
+from evensong.run.machine import die_with_parent, n_cores
 from evensong.params import load_section
 from evensong.schemas import Runtime
 

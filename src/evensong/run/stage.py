@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from evensong.errors import EvensongError
-from evensong.machine import die_with_parent
+from evensong.run.machine import die_with_parent
 from evensong.run.publish import finish_interrupted
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):

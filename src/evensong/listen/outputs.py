@@ -1,4 +1,4 @@
-"""Tables that grow while recordings are scored, and are there under their name only when they are complete."""
+"""Scores of recordings -> tables that grow as they come, each under its name only when it is complete."""
 
 import csv
 import hashlib
@@ -11,14 +11,18 @@ from typing import Any, Self, TextIO
 
 import numpy as np
 
-from evensong.listen.scoring import Scores
-from evensong.errors import InputFault
+from evensong.errors import InputFault, ParamsError
 from evensong.intake.names import printable
+from evensong.listen.events import Event, write_selections
+from evensong.listen.windows import Scores
+
+_LONGEST_NAME = 255  # bytes, on every common file system
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
     """Open a text file that takes its name, and the place of an older one, when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     # a name of its own length, whatever the longest is that the file system takes
     part = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
     try:
@@ -45,7 +49,6 @@ class WindowTable:
         if path is None:
             yield cls(sys.stdout, classes)
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as handle:
             yield cls(handle, classes)
 
@@ -89,3 +92,39 @@ class QuarantineTable:
     def _write(self, *cells: str) -> None:
         if self._rows is not None:
             self._rows.writerow(cells)
+
+
+class SelectionTables:
+    """One Raven selection table a recording, in the recordings' own folders below the given one.
+
+    Args:
+        folder: where the tables go; None for none.
+        names: of the recordings by their paths, below the folders that were named.
+        band_hz: lowest and highest frequency the model hears.
+
+    Raises:
+        ParamsError: two recordings would write one table, or a table's name would be too long.
+    """
+
+    def __init__(self, folder: Path | None, names: dict[Path, Path], band_hz: tuple[float, float]) -> None:
+        self._names, self._band_hz = names, band_hz
+        self._tables: dict[Path, Path] = {}
+        if folder is None:
+            return
+        taken: dict[str, Path] = {}
+        for path, name in names.items():
+            table = folder / name.parent / f"{name.stem}.Table.1.selections.txt"  # as Raven names them
+            other = taken.setdefault(str(table).casefold(), path)
+            if other != path:
+                raise ParamsError(f"--raven: {other} and {path} would both be written to {table}; run them apart")
+            if len(os.fsencode(table.name)) > _LONGEST_NAME:
+                raise ParamsError(
+                    f"--raven: {table.name} is longer than a file name may be; shorten the recording's name"
+                )
+            self._tables[path] = table
+
+    def add(self, path: Path, events: Sequence[Event]) -> None:
+        """Write the table of one recording, where tables are asked for."""
+        if path in self._tables:
+            with replacing(self._tables[path]) as handle:
+                write_selections(handle, events, recording=self._names[path].name, band_hz=self._band_hz)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evensong.errors import InputFault
-from evensong.listen.scoring import Scores
-from evensong.listen.tables import QuarantineTable, WindowTable, replacing
+from evensong.listen.outputs import QuarantineTable, WindowTable, replacing
+from evensong.listen.windows import Scores
 
 names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
 

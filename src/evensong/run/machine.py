@@ -13,14 +13,6 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def memory_gb() -> float | None:
-    """Memory of the machine in 10^9 bytes; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
 def die_with_parent(parent: int | None = None) -> None:
     """Ask Linux to end this process when its parent dies, so that a killed `dvc repro` leaves no writer behind.
 

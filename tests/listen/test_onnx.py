@@ -10,15 +10,15 @@ from tests.listen.synthetic import CLASSES, Trained
 from evensong.audio.decode import read_wav
 from evensong.audio.mel import log_mel
 from evensong.errors import IntegrityError, ParamsError, ResourceError
-from evensong.listen import onnx_export
+from evensong.listen import onnx
 from evensong.listen.folds import read_folds
-from evensong.listen.onnx_export import export_onnx
+from evensong.listen.onnx import export_onnx
 from evensong.schemas import NightMels
 
 
 @pytest.fixture(scope="session")
 def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for package in onnx_export._NEEDED:
+    for package in onnx._NEEDED:
         pytest.importorskip(package)
     path = tmp_path_factory.mktemp("onnx") / "sub" / "night.onnx"
     assert export_onnx(trained.folder, path) < 1e-4
@@ -55,17 +55,17 @@ def test_the_description_says_what_goes_in_and_comes_out(trained: Trained, expor
 
 
 def test_a_graph_that_differs_from_torch_is_not_written(trained: Trained, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(onnx_export.importlib.util, "find_spec", lambda _: object())
-    monkeypatch.setattr(onnx_export, "_to_onnx", lambda _: b"")
+    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(onnx, "_to_onnx", lambda _: b"")
     for difference in (2e-4, float("nan")):
-        monkeypatch.setattr(onnx_export, "_greatest_difference", lambda *_, found=difference: found)
+        monkeypatch.setattr(onnx, "_greatest_difference", lambda *_, found=difference: found)
         with pytest.raises(IntegrityError, match="differs from torch by"):
             export_onnx(trained.folder, tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(onnx_export.importlib.util, "find_spec", lambda name: None if "script" in name else object())
+    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda name: None if "script" in name else object())
     with pytest.raises(ResourceError, match="needs onnxscript; install with: pip install onnxscript"):
         export_onnx(tmp_path, tmp_path / "x.onnx")
 
