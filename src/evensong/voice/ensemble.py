@@ -1,7 +1,4 @@
-"""Fused, single and control predictions in; scores and paired differences out.
-
-And one table and three sentences: did class-share diversity help, or only ensembling?
-"""
+"""Fused, single and control predictions in; scores, paired differences and the answer about diversity out."""
 
 from dataclasses import dataclass
 from typing import Any
