@@ -32,7 +32,7 @@ if [ ! -x .venv/bin/uv ]; then
     awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' requirements.lock >.venv/uv.txt
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
 fi
-.venv/bin/uv pip sync --quiet --python .venv/bin/python requirements.lock
+.venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.lock
 
 # the library is run from src/, never installed, so the command is a script of its own
 cat >.venv/bin/evensong <<END
