@@ -8,12 +8,13 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from evensong.errors import ParamsError
 
 PARAMS_PATH = Path("params.yaml")
 _MAX_BYTES = 1 << 20
+_MAX_DEPTH = 20
 
 
 class Section(BaseModel):
@@ -30,7 +31,8 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
     """Read a params file as DVC reads it (YAML 1.2: ``1e-3`` is a number, ``no`` is a string).
 
     Raises:
-        ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, or an alias.
+        ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, an alias, too deep a nest, or a value
+            that is not what it looks like, as a date with a 13th month.
     """
     try:
         raw = path.read_bytes()
@@ -38,19 +40,30 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
         raise ParamsError(f"{path}: cannot be read ({error.strerror})") from error
     if len(raw) > _MAX_BYTES:
         raise ParamsError(f"{path}: {len(raw)} bytes, more than any parameter file needs")
-    yaml = YAML(typ="safe", pure=True)
     try:
         text = raw.decode("utf-8")
-        if any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
-            raise ParamsError(f"{path}: aliases (*name) are not allowed; write the value out")
+        _refuse_shape(text, path)
         tree = YAML(typ="safe", pure=True).load(text)
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}") from error
     except YAMLError as error:
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ParamsError(f"{path}: a value cannot be read ({error})") from error
     if not isinstance(tree, dict):
         raise ParamsError(f"{path}: expected sections such as 'night:' and 'train:', found {type(tree).__name__}")
     return tree
+
+
+def _refuse_shape(text: str, path: Path) -> None:
+    """Refuse what takes ever longer to load, at the event that shows it."""
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if isinstance(event, AliasEvent):
+            raise ParamsError(f"{path}: aliases (*name) are not allowed; write the value out")
+        if depth > _MAX_DEPTH:
+            raise ParamsError(f"{path}: brackets or indents over {_MAX_DEPTH} levels deep")
 
 
 def load_section(name: str, schema: type[S], path: Path = PARAMS_PATH) -> S:
