@@ -41,6 +41,20 @@ def test_unknown_key_names_the_nearest(tmp_path: Path) -> None:
         load_section("night.augment", NightAugment, path)
 
 
+@pytest.mark.fault("C14")
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("runtime:", "run-time:", r"run-time: unknown key; did you mean 'runtime'"),
+        ("runtime:", "\ufeffruntime:", r"'\\ufeffruntime': unknown key; did you mean 'runtime'"),
+        ("target_samples:", "target-samples:", r"night\.augment\.target-samples: .*; did you mean 'target_samples'"),
+    ],
+)
+def test_unknown_key_need_not_be_a_word(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_section("", Params, changed(tmp_path, old, new))
+
+
 @pytest.mark.fault("C15")
 def test_missing_key_is_named(tmp_path: Path) -> None:
     path = changed(tmp_path, "  cap_majority: true        # false", "  # false")

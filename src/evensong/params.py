@@ -110,9 +110,12 @@ def _value_at(name: str, path: Path) -> Any:
 def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails) -> str:
     """One line for one problem: the dotted key, what is wrong, the nearest valid key."""
     # pydantic also names the branches of a union, as in literal['auto']: those are no keys
-    loc = [str(part) for part in detail["loc"] if str(part).replace("_", "").isalnum()]
-    key = ".".join([*filter(None, [section]), *loc]) or "(top level)"
-    if detail["type"] == "extra_forbidden":
+    is_unknown = detail["type"] == "extra_forbidden"
+    loc = [str(part) for part in detail["loc"]]
+    loc = [part for part in loc[:-1] if _is_word(part)] + [part for part in loc[-1:] if is_unknown or _is_word(part)]
+    key = ".".join([*filter(None, [section]), *(part if part.isprintable() else repr(part) for part in loc)])
+    key = key or "(top level)"
+    if is_unknown:
         return f"{key}: unknown key{_nearest(loc[-1], _keys_at(schema, loc[:-1]))}"
     if detail["type"] == "missing":
         return f"{key}: missing key"
@@ -120,6 +123,10 @@ def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails)
     if isinstance(detail["input"], dict | list):
         return f"{key}: {message}"
     return f"{key}: {message}, got {detail['input']!r}"
+
+
+def _is_word(part: str) -> bool:
+    return part.replace("_", "").isalnum()
 
 
 def _keys_at(schema: type[BaseModel] | None, loc: list[str]) -> list[str]:

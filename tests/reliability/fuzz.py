@@ -129,8 +129,9 @@ def run(batches: Sequence[Batch], tally: Tally, workers: int) -> None:
         if not isinstance(result, InputFault):
             for index, (said, fault) in enumerate(result, batch.start):
                 tally.add(batch.name, batch.key(index), said, fault)
-            lost = batch.stop - batch.start - len(result)
-            tally.wrong["unaccounted"] += lost
+            if len(result) < batch.stop - batch.start:
+                tally.wrong["unaccounted"] += (lost := batch.stop - batch.start - len(result))
+                tally.faults.append(f"{batch.key(batch.start)}: {lost} files of the batch unaccounted")
         elif batch.stop - batch.start > 1:
             singles = [
                 Batch(batch.name, batch.seed, batch.number, n, n + 1, batch.folder)
