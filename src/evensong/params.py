@@ -13,8 +13,8 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from evensong.errors import ParamsError
 
 PARAMS_PATH = Path("params.yaml")
-_MAX_BYTES = 1 << 20
 _MAX_DEPTH = 20
+_MAX_BYTES = 1 << 20
 
 
 class Section(BaseModel):
@@ -107,6 +107,10 @@ def _value_at(name: str, path: Path) -> Any:
     return tree
 
 
+def _is_word(part: str) -> bool:
+    return part.replace("_", "").isalnum()
+
+
 def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails) -> str:
     """One line for one problem: the dotted key, what is wrong, the nearest valid key."""
     # pydantic also names the branches of a union, as in literal['auto']: those are no keys
@@ -123,10 +127,6 @@ def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails)
     if isinstance(detail["input"], dict | list):
         return f"{key}: {message}"
     return f"{key}: {message}, got {detail['input']!r}"
-
-
-def _is_word(part: str) -> bool:
-    return part.replace("_", "").isalnum()
 
 
 def _keys_at(schema: type[BaseModel] | None, loc: list[str]) -> list[str]:

@@ -10,12 +10,15 @@ groups.csv, params.yaml and model cards through theirs, beside readers of our ow
 import argparse
 import os
 import random
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))  # the library is run from there, never installed
 
 from tests.reliability.fuzz_audio import recordings
 from tests.reliability.fuzz_settings import model
