@@ -31,8 +31,7 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
     """Read a params file as DVC reads it (YAML 1.2: ``1e-3`` is a number, ``no`` is a string).
 
     Raises:
-        ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, an alias, too deep a nest, or a value
-            that is not what it looks like, as a date with a 13th month.
+        ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, an alias, or too deep a nest.
     """
     try:
         raw = path.read_bytes()
@@ -48,8 +47,6 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}") from error
     except YAMLError as error:
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
-    except ValueError as error:
-        raise ParamsError(f"{path}: a value cannot be read ({error})") from error
     if not isinstance(tree, dict):
         raise ParamsError(f"{path}: expected sections such as 'night:' and 'train:', found {type(tree).__name__}")
     return tree
