@@ -15,6 +15,7 @@ from evensong.errors import ParamsError
 PARAMS_PATH = Path("params.yaml")
 _MAX_DEPTH = 20
 _MAX_BYTES = 1 << 20
+_MOST_BITS = 1024  # of an integer that is shown
 
 
 class Section(BaseModel):
@@ -47,6 +48,10 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}") from error
     except YAMLError as error:
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ParamsError(f"{path}: brackets nested too deeply") from error
+    except (ValueError, LookupError) as error:  # a number of too many digits, a day that no month has, !!int x
+        raise ParamsError(f"{path}: a value that cannot be read ({error})") from error
     if not isinstance(tree, dict):
         raise ParamsError(f"{path}: expected sections such as 'night:' and 'train:', found {type(tree).__name__}")
     return tree
@@ -123,7 +128,13 @@ def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails)
     message = detail["msg"].removeprefix("Value error, ")
     if isinstance(detail["input"], dict | list):
         return f"{key}: {message}"
-    return f"{key}: {message}, got {detail['input']!r}"
+    return f"{key}: {message}, got {_shown(detail['input'])}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:  # Python does not write it out in decimal digits
+        return f"an integer of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _keys_at(schema: type[BaseModel] | None, loc: list[str]) -> list[str]:
