@@ -96,8 +96,10 @@ def test_train_value_refused(tmp_path: Path, old: str, new: str, message: str) -
 @pytest.mark.fault("C25")
 @pytest.mark.parametrize(
     "value",
-    ["1" * 5000, "0x" + "f" * 5000, "-0x" + "f" * 5000, "1970-13-45", "!!int x", "!!int ''", "!!bool x", "!!float x"]
-    + ["[" * 3000 + "]" * 3000],
+    [
+        *("1" * 5000, "0x" + "f" * 5000, "-0x" + "f" * 5000, "1970-13-45", "!!int x", "!!int ''", "!!bool x"),
+        *("!!float x", "[" * 3000 + "]" * 3000),
+    ],
     ids=lambda value: value[:12],
 )
 def test_value_that_cannot_be_read_or_shown_is_refused(tmp_path: Path, value: str) -> None:
