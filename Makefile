@@ -48,8 +48,8 @@ SPREAD := -n auto --maxprocesses 16 --dist loadfile
 test: env ## run the tests, on all cores
 	pytest $(SPREAD)
 
-test-fast: env ## all tests but those of whole stages, in under a minute
-	pytest $(SPREAD) -m 'not slow and not docs'
+test-fast: env ## all tests but the slow ones, with few examples a property, in about a minute
+	pytest $(SPREAD) --hypothesis-profile fast -m 'not slow and not docs'
 
 test-docs: env ## execute the commands of README and docs/ on a tiny project
 	pytest -m docs tests/docs

@@ -6,4 +6,5 @@ from hypothesis import settings
 
 settings.register_profile("evensong", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples for the same code
+settings.register_profile("fast", deadline=None, max_examples=10)  # for make test-fast
 settings.load_profile("ci" if os.environ.get("CI") else "evensong")

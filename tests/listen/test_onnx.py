@@ -15,6 +15,8 @@ from evensong.listen.folds import read_folds
 from evensong.listen.onnx import export_onnx
 from evensong.schemas import NightMels
 
+pytestmark = pytest.mark.slow  # the export alone takes many seconds
+
 
 @pytest.fixture(scope="session")
 def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -25,7 +27,6 @@ def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-@pytest.mark.slow
 def test_a_recorder_gets_the_probabilities_of_torch(trained: Trained, exported: Path) -> None:
     """As on a recorder: only the two files, and the mels of real clips, in batches of any size."""
     import onnxruntime

@@ -235,6 +235,7 @@ def test_probabilities_that_are_not_finite_are_an_error_and_no_silence(
     assert not request.out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.fault("M01")
 def test_a_changed_card_ends_the_command_with_code_4(trained: Trained, tmp_path: Path) -> None:
     folder = shutil.copytree(trained.folder / "fold_00", tmp_path / "fold")

@@ -176,6 +176,7 @@ def test_one_class_in_the_test_set_is_null_with_a_reason(workspace):
     assert tree["originals"]["clip"]["accuracy"]["value"] is not None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_300_classes_are_shown_as_the_worst_30_and_the_others(workspace):
     names = [f"species {label:03d}" for label in range(300)]
