@@ -1,17 +1,17 @@
 """night_index: pool.csv -> the SQLite index with its splits, and the audit of balance, leakage and shortcuts."""
 
 from pathlib import Path
+from typing import Any
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 import pandas as pd
 
-from evensong.night.balance import count_classes, describe_balance, nearness
+from evensong.night.audit import audit_leakage, count_classes, describe_balance, nearness, refuse_leakage
 from evensong.night.folds import assign_parts, fold_table
-from evensong.night.index import build_index, index_tables, logical_sha256
-from evensong.night.leakage import audit_leakage, refuse_leakage
+from evensong.night.index import build_index, index_tables
 from evensong.intake.names import counted
-from evensong.night.shortcuts import audit_shortcuts
+from evensong.night.shortcuts import audit_shortcuts, draw_clips
 from evensong.intake.tables import read_clips, read_pool
 from evensong.params import load_section
 from evensong.run.publish import publishing
@@ -36,15 +36,17 @@ def main() -> None:
     tables = index_tables(pool, folds, splits)
     samples = tables["audio_samples"]
     counts = count_classes(samples, part_names, shares)
-    report = {
+    looked_at = draw_clips(clips[clips["path"].isin(pool["original_file"])])
+    report: dict[str, Any] = {
         "balance": describe_balance(counts, split, samples, shares, part_names),
         "leakage": leakage,
-        "shortcut_balanced_accuracy": audit_shortcuts(clips[clips["path"].isin(pool["original_file"])]),
+        "shortcut_balanced_accuracy": audit_shortcuts(looked_at),
+        "shortcut_classes": looked_at["class_name"].nunique(),
+        "shortcut_clips": len(looked_at),
         "folds": int(folds["fold"].nunique()),
-        "rows_sha256": logical_sha256(tables),
     }
     with publishing("night_index", [INDEX, METRICS, PLOT]) as staged:
-        build_index(staged[INDEX], tables)
+        report["rows_sha256"] = build_index(staged[INDEX], tables)
         write_json(staged[METRICS], {"index": report})
         write_csv(staged[PLOT], counts, "%.6g")
     print(f"{len(samples)} files indexed, {report['folds']} fold(s), {counted(len(split.parts), 'source')}")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.night.pools import RATIOS, SPLITS, counts_of, pool_of, private
 from tests.night.scans import scan
-from tests.night.test_split import RATIOS, SPLITS, counts_of, pool_of, private
 from tests.pipeline.test_dvc_contract import SRC, STAGES, loaded_sections, outputs
 
 import night_augment

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from evensong.errors import IntegrityError
+from evensong.night.audit import audit_leakage, refuse_leakage
 from evensong.night.index import build_index, index_tables, logical_sha256, read_array_names, read_fold_table
-from evensong.night.leakage import audit_leakage, refuse_leakage
-from evensong.night.shortcuts import audit_shortcuts
+from evensong.night.shortcuts import audit_shortcuts, draw_clips
 
 HOSTILE = "x'); DROP TABLE folds;--"
 
@@ -236,3 +236,19 @@ def test_audit_shortcuts_does_not_depend_on_row_order():
 def test_audit_shortcuts_with_one_source_a_class_says_nothing():
     scores = audit_shortcuts(clips_of(6).assign(source_id=lambda rows: rows["class_name"]))
     assert scores["all_traits"] is None
+
+
+def test_draw_clips_of_a_small_pool_are_all():
+    clips = clips_of(30)
+    assert draw_clips(clips).equals(clips.sort_values("pcm_sha256", ignore_index=True))
+
+
+def test_draw_clips_of_a_large_pool_are_few_of_every_class_and_of_as_many_sources_as_there_are():
+    clips = clips_of(6000)
+    clips = clips.assign(source_id=[str(k % 2 if k > 200 else k) for k in range(6000)])
+    drawn = draw_clips(clips.sample(frac=1, random_state=1))
+    assert drawn.groupby("class_name").size().tolist() == [2500, 2500]
+    assert set(drawn["source_id"]) == set(clips["source_id"])
+    assert drawn["pcm_sha256"].is_monotonic_increasing
+    many = draw_clips(clips_of(600).assign(class_name=[str(k % 300) for k in range(600)]))
+    assert many.groupby("class_name").size().tolist() == [2] * 100

@@ -4,33 +4,39 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.night.pools import RATIOS, deviation, part_counts
 
-from evensong.night.exact import prove
-from evensong.night.partition import Problem, part_counts, relative_gap, search
+from evensong.night import partition
+from evensong.night.partition import Problem, assign, least_gap
 
 SHARES = np.array([0.5, 0.3, 0.2])
 
 
 def problem_of(files, shares=SHARES):
+    """A problem from (n_groups, n_classes) files, at most two of them originals."""
     files = np.array(files, np.int64)
-    return Problem(files, np.minimum(files, 2), np.asarray(shares), tuple(f"key{n}" for n in range(len(files))))
+    groups, classes = np.nonzero(files)
+    sizes = np.stack([files[groups, classes], np.minimum(files[groups, classes], 2)], axis=1)
+    return Problem(groups, classes, sizes, np.asarray(shares), "key")
 
 
-def cost(problem, parts):
-    present = part_counts((problem.files > 0).astype(np.int64), parts, len(problem.shares))
-    gap = relative_gap(part_counts(problem.files, parts, len(problem.shares)), problem.shares)
-    return gap + 1000 * int((present == 0).sum())
+def cost(files, parts):
+    counts = part_counts(np.array(files), parts, len(SHARES))
+    return deviation(counts, SHARES) + 1000 * int((counts == 0).sum())
 
 
-def neighbours(parts, n_parts):
-    for group, part in product(range(len(parts)), range(n_parts)):
-        moved = parts.copy()
-        moved[group] = part
-        yield moved
-    for left, right in product(range(len(parts)), repeat=2):
-        swapped = parts.copy()
-        swapped[[left, right]] = parts[[right, left]]
-        yield swapped
+def neighbours(files, parts, n_parts):
+    """What a move of one group, or an exchange of two, where one spans classes and the other shares one, makes."""
+    holds = np.array(files) > 0
+    for group in np.flatnonzero(holds.sum(axis=1) > 1):
+        for part in range(n_parts):
+            moved = parts.copy()
+            moved[group] = part
+            yield moved
+        for other in np.flatnonzero((holds & holds[group]).any(axis=1)):
+            swapped = parts.copy()
+            swapped[[group, other]] = parts[[other, group]]
+            yield swapped
 
 
 two_classes = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(any), min_size=4, max_size=14).filter(
@@ -38,38 +44,49 @@ two_classes = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(an
 )
 
 
-@given(files=two_classes, seed=st.integers(0, 5))
+@given(files=two_classes)
 @settings(max_examples=30)
-def test_search_ends_where_no_move_and_no_swap_helps(files, seed):
-    problem = problem_of(files)
-    parts = search(problem, seed=seed, starts=1)
-    assert cost(problem, parts) <= min(cost(problem, other) for other in neighbours(parts, 3)) + 1e-8
+def test_assign_ends_where_no_move_and_no_exchange_helps(files):
+    parts, _ = assign(problem_of(files))
+    assert cost(files, parts) <= min((cost(files, other) for other in neighbours(files, parts, 3)), default=1e9) + 1e-8
 
 
 @given(files=two_classes.filter(lambda rows: len(rows) <= 7))
 @example(files=[(1, 0), (1, 1), (2, 0), (2, 1)])  # three parts, and two groups of the second class
 @settings(max_examples=20)
-def test_prove_gives_the_best_of_all_assignments_that_fill_every_part(files):
-    problem = problem_of(files)
-    everything = (np.array(parts) for parts in product(range(3), repeat=len(files)))
-    best = min(cost(problem, parts) for parts in everything)
-    parts, is_proved = prove(problem, search(problem, seed=1))
-    if best >= 1000:  # no assignment gives every part every class
-        assert not is_proved
-        assert cost(problem, parts) >= 1000
-    else:
-        assert is_proved
-        assert cost(problem, parts) == pytest.approx(best)
+def test_assign_fills_every_part_where_any_assignment_does_and_is_rightly_called_exact(files):
+    best = min(cost(files, np.array(parts)) for parts in product(range(3), repeat=len(files)))
+    parts, is_exact = assign(problem_of(files))
+    found = cost(files, parts)
+    assert (found >= 1000) == (best >= 1000)
+    if is_exact:
+        assert found == pytest.approx(best)
 
 
-def test_prove_leaves_large_problems_alone():
-    problem = problem_of(np.random.default_rng(0).integers(1, 9, (200, 3)))
-    parts = search(problem, seed=1, starts=1)
-    found, is_proved = prove(problem, parts)
-    assert found is parts
-    assert not is_proved
+def test_assign_work_is_bounded_by_the_entries(monkeypatch):
+    spent = []
+    run = partition._Search.run
+
+    def counted(search, start):
+        spent.append((run(search, start), search.work))
+        return spent[-1][0]
+
+    monkeypatch.setattr(partition._Search, "run", counted)
+    parts, is_exact = assign(problem_of(np.random.default_rng(0).integers(1, 9, (400, 12))))
+    assert not is_exact
+    assert set(parts) == {0, 1, 2}
+    assert sum(work for work, _ in spent) < 2 * spent[0][1] + 400 * 12  # a start begun, and a look begun, end
 
 
-def test_relative_gap_of_a_table_worked_by_hand():
-    counts = np.array([[5, 2], [3, 1], [2, 1]])  # shares .5 .3 .2 and .5 .25 .25 of the wanted .5 .3 .2
-    assert relative_gap(counts, SHARES) == pytest.approx(0.1)
+def test_least_gap_values_worked_by_hand():
+    assert least_gap(500, np.array(RATIOS), step=20) == 20  # 400, 60, 40
+    assert least_gap(500, np.array(RATIOS), step=1) == 0
+    assert least_gap(7, np.array([0.5, 0.5]), step=1) == 1  # 3 and 4 of 3.5
+    assert least_gap(60, np.full(7, 1 / 7), step=1) == pytest.approx(2 * 4 * (9 - 60 / 7), abs=1e-5)
+
+
+def test_problem_counts_and_gaps_worked_by_hand():
+    problem = problem_of([[1, 0], [2, 5], [4, 1]], (0.5, 0.25, 0.25))
+    counts = problem.counts(np.array([1, 0, 1]))
+    assert counts[..., 0].tolist() == [[2, 5, 0], [5, 1, 0]]
+    assert problem.gaps(counts)[:, 0].tolist() == [1.5 + 3.25 + 1.75, 2 + 0.5 + 1.5]

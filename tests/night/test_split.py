@@ -9,48 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
+from tests.night.pools import RATIOS, SPLITS, counts_of, deviation, part_counts, pool_of, pool_of_table, private
 
 from evensong.errors import DataError
-from evensong.night.partition import part_counts
 from evensong.night.plan import allot_copies
-from evensong.night.split import group_table, least_gap, preset_split, split_groups
-from evensong.night.subset_sum import MAX_STATES, SCALE, Budget, Sizes, Targets, split_exactly
+from evensong.night.split import preset_split, split_groups
 
-SPLITS = ("train", "val", "test")
-RATIOS = (0.8, 0.1, 0.1)
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-
-
-def pool_of(originals, copies=0):
-    """A pool from (class, source) pairs, one an original; every original gets the same number of copies."""
-    rows = []
-    for n, (class_name, source) in enumerate(originals):
-        digest = hashlib.sha256(f"{n} {class_name} {source}".encode()).hexdigest()
-        rows += [
-            {
-                "class_name": str(class_name),
-                "source_id": str(source),
-                "is_augmented": int(copy > 0),
-                "pcm_sha256": digest,
-                "original_file": f"{class_name}/{n}.wav",
-            }
-            for copy in range(copies + 1)
-        ]
-    return pd.DataFrame(rows)
-
-
-def private(sizes, class_name="owl"):
-    return [(class_name, f"{class_name}{group}") for group, size in enumerate(sizes) for _ in range(size)]
-
-
-def counts_of(pool, split, n_parts, column="files"):
-    table = group_table(pool)
-    counts = np.zeros((n_parts, table["class_name"].nunique()), int)
-    classes = {name: k for k, name in enumerate(sorted(table["class_name"].unique()))}
-    for row in table.itertuples():
-        counts[split.parts[row.source_id], classes[row.class_name]] += getattr(row, column)
-    return counts
-
 
 sizes_of_groups = st.lists(st.integers(1, 6), min_size=3, max_size=40)
 
@@ -85,39 +50,6 @@ def test_split_groups_is_as_near_as_any_assignment_of_a_small_class(sizes, copie
     assert split.quality["is_optimal"].item()
 
 
-@given(
-    groups=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4)), min_size=3, max_size=7),
-    shares=st.sampled_from([(0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.34, 0.33, 0.33)]),
-)
-@settings(max_examples=30)
-def test_split_exactly_is_lexicographically_best_in_files_then_originals(groups, shares):
-    originals = np.array([size for size, _ in groups])
-    files = 2 * originals + np.minimum([extra for _, extra in groups], originals)
-    scaled = np.rint(np.array(shares) * SCALE).astype(np.int64)
-    targets = Targets(scaled * files.sum(), scaled * originals.sum())
-    parts = split_exactly(Sizes(files, originals), targets, key="k", budget=Budget())
-
-    def gaps(assignment):
-        return tuple(
-            int(np.abs(np.bincount(assignment, sizes, 3).astype(np.int64) * SCALE - wanted).sum())
-            for sizes, wanted in ((files, targets.files), (originals, targets.originals))
-        )
-
-    everything = (np.array(p) for p in product(range(3), repeat=len(groups)) if len(set(p)) == 3)
-    assert gaps(parts) == min(gaps(assignment) for assignment in everything)
-
-
-def test_split_exactly_gives_up_on_too_many_states():
-    rng = np.random.default_rng(0)
-    originals = rng.integers(1, 50, 3000)
-    sizes = Sizes(originals * 2 + rng.integers(0, 50, 3000), originals)
-    shares = np.full(3, SCALE // 3)
-    assert (
-        split_exactly(sizes, Targets(shares * sizes.files.sum(), shares * originals.sum()), key="k", budget=Budget())
-        is None
-    )
-
-
 @given(sizes=sizes_of_groups, seed=st.integers(0, 9), order=st.randoms(use_true_random=False))
 @settings(max_examples=15)
 def test_split_groups_does_not_depend_on_row_order_or_names(sizes, seed, order):
@@ -143,12 +75,6 @@ def test_split_groups_adding_a_class_moves_no_other(sizes, added):
     assert {source: both.parts[source] for source in owls.parts} == owls.parts
 
 
-def deviation(counts, shares):
-    """Sum over classes and parts of |files - share x files of the class|, in files of the class: every class weighs
-    the same, and where all classes have as many files, as in a pool, it is proportional to the plain sum of files."""
-    return float(np.abs(counts / counts.sum(axis=0) - np.asarray(shares)[:, None]).sum())
-
-
 def can_fill_every_part(holds, n_parts):
     """Whether whole groups can give every part every class, by trying everything; holds is (n_groups, n_classes)."""
     everything = (1 << holds.shape[1]) - 1
@@ -166,7 +92,7 @@ def can_fill_every_part(holds, n_parts):
 def random_pool(seed):
     """A pool of any shape: private groups or groups that span classes, of unlike sizes, balanced by copies or not."""
     rng = np.random.default_rng(seed)
-    is_large = seed % 40 == 39 or seed % 100 == 0  # beyond what the integer program takes on
+    is_large = seed % 40 == 39 or seed % 100 == 0
     n_classes = int(rng.integers(2, 5))
     n_groups = int(rng.integers(54, 60) if is_large else rng.integers(6, 11))
     holds = np.eye(n_classes, dtype=bool)[np.arange(n_groups) % n_classes]
@@ -249,18 +175,6 @@ def test_split_groups_of_500_random_pools_is_never_further_from_the_shares_than_
             n_compared += 1
             assert deviation(ours, shares) <= theirs + 1e-9, seed
     assert n_compared > 25
-
-
-def pool_of_table(rows):
-    """A pool from (n_groups, n_classes) numbers of originals."""
-    return pool_of(
-        [
-            (f"class{column}", f"site{group}")
-            for group, row in enumerate(rows)
-            for column, n in enumerate(row)
-            for _ in range(n)
-        ]
-    )
 
 
 def test_split_groups_gives_every_fold_every_class_of_six_clips_in_four_groups():
@@ -380,47 +294,8 @@ def test_split_groups_folds_test_every_group_once(sizes, k, seed):
     assert set(split.parts) == set(pool["source_id"])
 
 
-@pytest.mark.parametrize("n_sources", [100, 350])
-def test_split_groups_350_clips_in_10_folds_are_even_for_little_work(n_sources, monkeypatch):
-    budgets = []
-
-    class Counted(Budget):
-        def __init__(self):
-            super().__init__()
-            budgets.append(self)
-
-    monkeypatch.setattr("evensong.night.split.Budget", Counted)
-    originals = [("owl", f"site{n % n_sources if n % 3 else n % 7}") for n in range(350 - n_sources)]
-    pool = pool_of(originals + [("owl", f"site{n}") for n in range(n_sources)])
-    extra = pool.sample(150, random_state=1).assign(is_augmented=1)
-    split = split_groups(pd.concat([pool, extra]), np.full(10, 0.1), part_names=list("0123456789"), seed=1)
-    assert split.quality["gap_files"].item() == 0
-    assert len(budgets) == 1
-    assert MAX_STATES - budgets[0].left < 400_000
-
-
-def test_split_groups_without_any_budget_still_fills_every_fold(monkeypatch):
-    monkeypatch.setattr("evensong.night.split.Budget", lambda: Budget(0))
-    pool = pool_of(private([1, 2, 3, 5, 7, 11, 13] * 4))
-    for shares in (RATIOS, np.full(8, 1 / 8)):
-        split = split_groups(pool, shares, part_names=[str(n) for n in range(len(shares))], seed=1)
-        assert counts_of(pool, split, len(shares)).min() > 0
-
-
-def test_least_gap_values_worked_by_hand():
-    assert least_gap(500, np.array(RATIOS), step=20) == 20  # 400, 60, 40
-    assert least_gap(500, np.array(RATIOS), step=1) == 0
-    assert least_gap(7, np.array([0.5, 0.5]), step=1) == 1  # 3 and 4 of 3.5
-    assert least_gap(60, np.full(7, 1 / 7), step=1) == pytest.approx(2 * 4 * (9 - 60 / 7), abs=1e-5)
-
-
 def test_preset_split_refuses_a_source_in_two_folds():
     pool = pool_of([("owl", "a"), ("owl", "a"), ("owl", "b")])
     values = dict(zip(pool["original_file"], ["1", "2", "1"], strict=True))
     with pytest.raises(DataError, match="two preset folds"):
         preset_split(pool, values, n_parts=2, order=["1", "2"])
-
-
-def test_part_counts_adds_up():
-    sizes = np.array([[1, 0], [2, 5], [4, 1]])
-    assert part_counts(sizes, np.array([1, 0, 1]), 3).tolist() == [[2, 5], [5, 1], [0, 0]]

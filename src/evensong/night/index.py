@@ -81,16 +81,20 @@ def index_tables(pool: pd.DataFrame, folds: pd.DataFrame, splits: pd.Series) -> 
     return {"classes": classes, "audio_samples": samples[_SAMPLE_COLUMNS], "folds": folds}
 
 
-def build_index(path: Path, tables: dict[str, pd.DataFrame]) -> None:
+def build_index(path: Path, tables: dict[str, pd.DataFrame]) -> str:
     """Write the index; equal tables give equal bytes (one SQLite version, one transaction, sorted rows).
 
     Args:
         path: file to create; must not exist.
         tables: from `index_tables`.
 
+    Returns:
+        The digest of the rows, `logical_sha256`.
+
     Raises:
         IntegrityError: a row breaks the schema, such as two files with one mel row.
     """
+    content = logical_sha256(tables)
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for pragma in ("page_size = 4096", "encoding = 'UTF-8'", "journal_mode = DELETE", "foreign_keys = ON"):
@@ -104,12 +108,13 @@ def build_index(path: Path, tables: dict[str, pd.DataFrame]) -> None:
                 rows = table.astype(object).itertuples(index=False, name=None)
                 columns = ", ".join(table.columns)
                 connection.executemany(f"INSERT INTO {name} ({columns}) VALUES ({marks})", rows)
-            connection.execute("INSERT INTO content VALUES (?)", (logical_sha256(tables),))
+            connection.execute("INSERT INTO content VALUES (?)", (content,))
             connection.execute("COMMIT")
     except sqlite3.IntegrityError as error:
         raise IntegrityError(
             f"the pool's rows do not fit the index ({error}); rerun dvc repro night_augment"
         ) from error
+    return content
 
 
 def logical_sha256(tables: dict[str, pd.DataFrame]) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from evensong.keys import digest_of
+
 # What each audit may look at; a high score means that the trait gives the class away.
 _TRAITS = {
     "container": ["container", "codec"],
@@ -15,16 +17,36 @@ _TRAITS = {
     "duration": ["duration_s"],
 }
 _WORDS = {"container", "codec"}
+_MAX_CLASSES, _MAX_CLIPS = 100, 5000  # looked at: the cost of a forest grows with both
 _MAX_FOLDS = 5
 _TREES = 30
 _LEAF = 3
+
+
+def draw_clips(clips: pd.DataFrame) -> pd.DataFrame:
+    """The clips that the audit looks at, sorted: all, or at most 5,000 of at most 100 classes.
+
+    A class gives as many clips as every other at most, of as many sources as it has. Which ones, their samples decide.
+
+    Args:
+        clips: as for `audit_shortcuts`.
+    """
+    clips = clips.sort_values("pcm_sha256", ignore_index=True)
+    digests = clips.groupby("class_name")["pcm_sha256"].agg(digest_of).sort_values()
+    if len(digests) <= _MAX_CLASSES and len(clips) <= _MAX_CLIPS:
+        return clips
+    clips = clips[clips["class_name"].isin(digests.index[:_MAX_CLASSES])]
+    turns = clips.groupby(["class_name", "source_id"]).cumcount().sort_values(kind="stable")
+    n_each = max(1, _MAX_CLIPS // clips["class_name"].nunique())
+    return clips.loc[turns.index].groupby("class_name").head(n_each).sort_values("pcm_sha256", ignore_index=True)
 
 
 def audit_shortcuts(clips: pd.DataFrame) -> dict[str, float | None]:
     """Balanced accuracy of a small random forest that sees technical traits only, cross-validated over sources.
 
     Args:
-        clips: one row an original in the pool: class_name, source_id, pcm_sha256 and the scan's statistics.
+        clips: one row an original in the pool: class_name, source_id, pcm_sha256 and the scan's statistics. Of large
+            pools give `draw_clips`.
 
     Returns:
         Balanced accuracy (0 to 1) by trait and of all traits together, and what chance gives. None where a class has
@@ -32,32 +54,38 @@ def audit_shortcuts(clips: pd.DataFrame) -> dict[str, float | None]:
     """
     clips = clips.sort_values("pcm_sha256", ignore_index=True)
     n_sources = clips.groupby("class_name")["source_id"].nunique()
-    n_folds = int(min(_MAX_FOLDS, n_sources.min()))
-    everything = [column for columns in _TRAITS.values() for column in columns]
-    audits = {**_TRAITS, "all_traits": everything}
     scores: dict[str, float | None] = {"chance": round(1 / len(n_sources), 4)}
-    for trait, columns in audits.items():
-        is_constant = (clips[columns].nunique() == 1).all()
-        if n_folds < 2:
+    # Numbers: scikit-learn would take a class named "007" for 7.
+    labels, _ = pd.factorize(clips["class_name"], sort=True)
+    folds = _folds(clips, labels, int(min(_MAX_FOLDS, n_sources.min())))
+    every = [column for columns in _TRAITS.values() for column in columns]
+    for trait, columns in {**_TRAITS, "all_traits": every}.items():
+        if not folds:
             scores[trait] = None
+        elif (clips[columns].nunique() == 1).all():
+            scores[trait] = scores["chance"]
         else:
-            scores[trait] = scores["chance"] if is_constant else _score(clips, columns, n_folds)
+            scores[trait] = _score(_encode(clips, columns), labels, folds)
     return scores
 
 
-def _score(clips: pd.DataFrame, columns: Sequence[str], n_folds: int) -> float:
-    from sklearn.ensemble import RandomForestClassifier
-    from sklearn.metrics import balanced_accuracy_score
+def _folds(clips: pd.DataFrame, labels: np.ndarray, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
     from sklearn.model_selection import StratifiedGroupKFold
 
-    traits = _encode(clips, columns)
-    # Numbers: scikit-learn would take a class named "007" for 7.
-    labels, _ = pd.factorize(clips["class_name"], sort=True)
+    if n_folds < 2:
+        return []
+    return list(StratifiedGroupKFold(n_splits=n_folds).split(clips, labels, clips["source_id"]))
+
+
+def _score(traits: np.ndarray, labels: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.metrics import balanced_accuracy_score
+
     forest = RandomForestClassifier(
         n_estimators=_TREES, min_samples_leaf=_LEAF, class_weight="balanced", random_state=0, n_jobs=1
     )
     predicted = labels.copy()
-    for fitted, held_out in StratifiedGroupKFold(n_splits=n_folds).split(traits, labels, clips["source_id"]):
+    for fitted, held_out in folds:
         predicted[held_out] = forest.fit(traits[fitted], labels[fitted]).predict(traits[held_out])
     return round(float(balanced_accuracy_score(labels, predicted)), 4)
 

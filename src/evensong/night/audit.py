@@ -1,11 +1,12 @@
-"""How near the index comes to the wanted balance, in numbers that `dvc metrics diff` can compare."""
+"""What the index holds, in numbers that `dvc metrics diff` compares: balance, and what must never lie in two splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from evensong.errors import IntegrityError
 from evensong.night.split import Split
 
 
@@ -105,3 +106,42 @@ def _splits(
 
 def _number(value: float) -> float:
     return float(f"{value:.6g}")
+
+
+def audit_leakage(pool: pd.DataFrame, folds: pd.DataFrame) -> dict[str, int]:
+    """Count, over all folds, whatever lies in more than one subset of a fold.
+
+    Args:
+        pool: one row a pool file: class_name, source_id, original_file, pcm_sha256.
+        folds: fold, source_id, subset; may hold a source twice, that is what is looked for.
+
+    Returns:
+        Counts by kind; all are 0 in a sound index.
+    """
+    kinds = {
+        "sources_in_two_subsets": "source_id",
+        "originals_in_two_subsets": "original_file",
+        "sounds_in_two_subsets": "pcm_sha256",
+    }
+    counts = dict.fromkeys([*kinds, "files_in_no_subset"], 0)
+    originals = pool[list(kinds.values())].drop_duplicates()
+    for _, subsets in folds.groupby("fold"):  # one at a time: the memory of one fold is enough
+        placed = originals.merge(subsets, on="source_id")
+        for kind, column in kinds.items():
+            counts[kind] += int((placed.groupby(column)["subset"].nunique() > 1).sum())
+        counts["files_in_no_subset"] += int((~pool["source_id"].isin(subsets["source_id"])).sum())
+    classes = pool[["pcm_sha256", "class_name"]].drop_duplicates()
+    counts["sounds_in_two_classes"] = int(classes["pcm_sha256"].duplicated().sum())
+    return counts
+
+
+def refuse_leakage(counts: Mapping[str, int]) -> None:
+    """Stop the stage where anything leaks.
+
+    Raises:
+        IntegrityError: a count is not 0.
+    """
+    found = {kind: n for kind, n in counts.items() if n}
+    if found:
+        named = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in found.items())
+        raise IntegrityError(f"the index would leak: {named}; rerun dvc repro -f night_scan, and report it if it stays")
