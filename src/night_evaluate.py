@@ -26,7 +26,7 @@ def main() -> None:
         write_json(staged[DETAILS], evaluate.details_tree(run, found))
         staged[PLOTS].mkdir()
         for name, table in evaluate.plot_tables(run, found).items():
-            write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
+            write_csv(staged[PLOTS] / f"{name}.csv", table, "%.6g", for_people=True)
 
 
 if __name__ == "__main__":

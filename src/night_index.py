@@ -48,7 +48,7 @@ def main() -> None:
     with publishing("night_index", [INDEX, METRICS, PLOT]) as staged:
         report["rows_sha256"] = build_index(staged[INDEX], tables)
         write_json(staged[METRICS], {"index": report})
-        write_csv(staged[PLOT], counts, "%.6g")
+        write_csv(staged[PLOT], counts, "%.6g", for_people=True)
     print(f"{len(samples)} files indexed, {report['folds']} fold(s), {counted(len(split.parts), 'source')}")
     print(nearness(split.quality))
 

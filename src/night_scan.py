@@ -23,7 +23,7 @@ def main() -> None:
         scan = scan_folder(DATA, settings, workers=n_workers())
         staged[SCAN].mkdir()
         write_csv(staged[SCAN] / "clips.csv", scan.clips, STATS_FORMAT)
-        write_csv(staged[SCAN] / "quarantine.csv", scan.quarantine)
+        write_csv(staged[SCAN] / "quarantine.csv", scan.quarantine, for_people=True)
         write_json(staged[METRICS], {"scan": scan.counts})
     print(f"{scan.counts['used']} clips of {scan.counts['classes']} classes, {scan.counts['quarantined']} quarantined")
     if scan.counts["ignored"]:

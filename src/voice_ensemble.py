@@ -42,7 +42,7 @@ def main() -> None:
         write_json(staged[DETAILS], ensemble.details_tree(fusion))
         staged[PLOTS].mkdir()
         for name, table in ensemble.plot_tables(fusion).items():
-            write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
+            write_csv(staged[PLOTS] / f"{name}.csv", table, "%.6g", for_people=True)
         (staged[PLOTS] / "answer.md").write_text(ensemble.answer_text(fusion), encoding="utf-8", newline="\n")
         draw_fusion(staged[PLOTS] / "fusion.png", fusion)
 

@@ -46,7 +46,7 @@ def main() -> None:
         write_json(staged[METRICS], evaluate.details_tree(found))
         staged[PLOTS].mkdir()
         for name, table in evaluate.plot_tables(found).items():
-            write_csv(staged[PLOTS] / f"{name}.csv", table, float_format="%.6g")
+            write_csv(staged[PLOTS] / f"{name}.csv", table, "%.6g", for_people=True)
         draw_subdbs(staged[PLOTS] / "subdbs.png", found, scoring.confidence)
 
 

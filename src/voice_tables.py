@@ -39,7 +39,7 @@ def main() -> None:
         write_csv(staged[FOLDER] / "dropped.csv", dropped)
         counts = summarise_tables(members, dropped, cohort) | read_accounts(SPLITS)
         write_json(staged[METRICS], counts)
-        write_csv(staged[PLOT], count_table(members))
+        write_csv(staged[PLOT], count_table(members), for_people=True)
     print(*describe(counts), *notes(members, cohort.recordings), sep="\n")
 
 

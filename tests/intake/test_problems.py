@@ -1,6 +1,7 @@
 import stat
 
 import pandas as pd
+import pytest
 
 from evensong.intake.problems import FileProblem, problem_file, tell_counts, tell_names
 
@@ -36,6 +37,12 @@ def test_problem_file_holds_the_names_for_its_owner_alone_until_the_next_run(tmp
     ]
     problem_file(path)
     assert not path.exists()
+
+
+@pytest.mark.fault("H10")
+def test_problem_file_holds_no_formula(tmp_path):
+    problem_file(tmp_path / "problems.csv")("not used", [FileProblem("=1+1.wav", "Q_EMPTY")])
+    assert "\n'=1+1.wav," in (tmp_path / "problems.csv").read_text(encoding="utf-8")
 
 
 def test_problem_file_is_not_written_through_a_link(tmp_path):

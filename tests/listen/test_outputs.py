@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evensong.errors import InputFault
 from evensong.listen.outputs import QuarantineTable, WindowTable, replacing
 from evensong.listen.windows import Scores
+from evensong.run.text import plain_cell
 
 names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
 
@@ -44,9 +45,9 @@ def test_what_is_written_is_read(classes: list[str], raw: list[list[float]], fil
     header, *rows = rows_of(classes, file, Scores(begins, begins + 1, probs))
     assert header[5:] == [f"p_{name}" for name in classes]
     for row, begin_s, values in zip(rows, begins, probs, strict=True):
-        assert row[0] == file
+        assert row[0] == plain_cell(file)
         assert math.isclose(float(row[1]), begin_s, abs_tol=1e-6)
-        assert row[3] == classes[int(values.argmax())]
+        assert row[3] == plain_cell(classes[int(values.argmax())])
         np.testing.assert_allclose([float(cell) for cell in row[4:]], [values.max(), *values], rtol=1e-5)
 
 
@@ -65,6 +66,15 @@ def test_quarantine_lies_beside_the_output(tmp_path: Path) -> None:
         table.add(Path("a.wav"), InputFault("Q_TRUNCATED", "10 bytes, 4 present"))
     text = (tmp_path / "scores.quarantine.csv").read_text(encoding="utf-8")
     assert text == 'file,reason,detail\na.wav,Q_TRUNCATED,"10 bytes, 4 present"\n'
+
+
+@pytest.mark.fault("H10")
+def test_no_cell_of_scores_and_quarantine_is_a_formula(tmp_path: Path) -> None:
+    scores = Scores(np.zeros(1), np.ones(1), np.array([[1.0, 0.0]]))
+    assert rows_of(["=1+1", "owl"], "@x.wav", scores)[1][:4] == ["'@x.wav", "0.000000", "1.000000", "'=1+1"]
+    with QuarantineTable.opened(tmp_path / "scores.csv") as table:
+        table.add(Path("=x.wav"), InputFault("Q_EMPTY", "0 bytes"))
+    assert "\n'=x.wav," in (tmp_path / "scores.quarantine.csv").read_text(encoding="utf-8")
 
 
 def test_without_an_output_there_is_no_quarantine_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def problem_file(path: Path) -> Tell:
         path.unlink(missing_ok=True)
         path.touch(mode=0o600, exist_ok=False)
         rows = [(printable(problem.path), problem.reason, printable(problem.detail)) for problem in problems]
-        write_csv(path, pd.DataFrame(rows, columns=FileProblem._fields))
+        write_csv(path, pd.DataFrame(rows, columns=FileProblem._fields), for_people=True)
         return f"{tell_counts(message, problems)}; each one by name in {path}"
 
     return tell

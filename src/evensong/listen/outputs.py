@@ -15,6 +15,7 @@ from evensong.errors import InputFault, ParamsError
 from evensong.intake.names import printable
 from evensong.listen.events import Event, write_selections
 from evensong.listen.windows import Scores
+from evensong.run.text import plain_cell
 
 _LONGEST_NAME = 255  # bytes, on every common file system
 
@@ -54,13 +55,14 @@ class WindowTable:
 
     def add(self, path: Path, scores: Scores) -> None:
         """Add the windows of one recording; cells of a window without sound stay empty."""
+        file = plain_cell(str(path))
         for begin_s, end_s, probs in zip(scores.begins_s, scores.ends_s, scores.probs, strict=True):
             times = [f"{begin_s:.6f}", f"{end_s:.6f}"]
             if np.isnan(probs[0]):
-                self._rows.writerow([path, *times, *[""] * (2 + len(probs))])
+                self._rows.writerow([file, *times, *[""] * (2 + len(probs))])
                 continue
             top, shown = int(probs.argmax()), [f"{value:.6g}" for value in probs]
-            self._rows.writerow([path, *times, self._classes[top], shown[top], *shown])
+            self._rows.writerow([file, *times, plain_cell(self._classes[top]), shown[top], *shown])
 
 
 class QuarantineTable:
@@ -87,7 +89,7 @@ class QuarantineTable:
 
     def add(self, path: Path, fault: InputFault) -> None:
         """Add one recording."""
-        self._write(printable(str(path)), fault.reason, fault.detail)
+        self._write(plain_cell(printable(str(path))), fault.reason, fault.detail)
 
     def _write(self, *cells: str) -> None:
         if self._rows is not None:
