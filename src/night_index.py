@@ -7,6 +7,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 import pandas as pd
 
+from evensong.keys import file_sha256
 from evensong.night.audit import audit_leakage, count_classes, describe_balance, nearness, refuse_leakage
 from evensong.night.folds import assign_parts, fold_table
 from evensong.night.index import build_index, index_tables
@@ -33,7 +34,7 @@ def main() -> None:
     splits = pd.Series({source: part_names[part] for source, part in split.parts.items()})
     leakage = audit_leakage(pool, folds)
     refuse_leakage(leakage)
-    tables = index_tables(pool, folds, splits)
+    tables = index_tables(pool, folds, splits, file_sha256(TABLE))
     samples = tables["audio_samples"]
     counts = count_classes(samples, part_names, shares)
     looked_at = draw_clips(clips[clips["path"].isin(pool["original_file"])])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
+from evensong.keys import file_sha256
 from evensong.night.mels import unused_sound, write_mels
 from evensong.intake.tables import read_pool
 from evensong.params import load_section
@@ -20,7 +21,14 @@ def main() -> None:
     settings = load_section("night.mels", NightMels)
     pool = read_pool(TABLE)
     with publishing("night_mels", [MELS]) as staged:
-        write_mels(pool, pool_folder=POOL, folder=staged[MELS], settings=settings, workers=n_workers())
+        write_mels(
+            pool,
+            pool_sha256=file_sha256(TABLE),
+            pool_folder=POOL,
+            folder=staged[MELS],
+            settings=settings,
+            workers=n_workers(),
+        )
     print(f"{len(pool)} log-mel spectrograms")
     if note := unused_sound(pool, settings):
         print(note)

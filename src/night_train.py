@@ -1,12 +1,12 @@
 """night_train: index + mels -> models, predictions and curves of every fold."""
 
-import json
 from pathlib import Path
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.learn.cv import Training, run_folds
-from evensong.night.index import read_array_names, read_fold_table
+from evensong.night.index import read_array_names, read_fold_table, read_pool_sha256
+from evensong.night.mel_settings import read_mel_settings
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
@@ -25,7 +25,7 @@ def main() -> None:
         classes=classes,
         track=load_section("night.train", TrackTrain),
         train=load_section("train", Train),
-        mels=json.loads((MELS / "settings.json").read_text(encoding="utf-8")),
+        mels=read_mel_settings(MELS, read_pool_sha256(INDEX)),
     )
     with publishing("night_train", [OUTPUT]) as staged:
         progress = run_folds(training, staged[OUTPUT], n_workers())

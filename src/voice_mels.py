@@ -11,6 +11,7 @@ from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceMels
 from evensong.voice.mels import describe, image_table, make_images
+from evensong.voice.pixels import pixel_digests
 
 RECORDINGS = Path("data/voice/recordings")
 SCAN = Path("artifacts/voice/scan/recordings.csv")
@@ -32,7 +33,7 @@ def main() -> None:
             array_path=staged[ARRAY],
             workers=n_workers(),
         )
-        write_csv(staged[TABLE], image_table(used, settings, IMAGES))
+        write_csv(staged[TABLE], image_table(used, settings, IMAGES, pixel_digests(staged[ARRAY])))
         write_json(staged[METRICS], counts)
     print(*describe(counts, settings), sep="\n")
 

@@ -1,6 +1,7 @@
 """One verdict a file: the stream's blocks are the clip that `decode` reads, of whole files and of damaged ones."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evensong.audio import codecs
+from evensong.audio.containers import open_regular
 from evensong.audio.decode import decode, downmix, open_mono, open_stream, resample
 from evensong.errors import InputFault
 
@@ -149,3 +151,22 @@ def test_a_long_recording_is_no_fault_of_a_stream(write: Write, make_wav: Callab
     with open_stream(path) as opened:
         lengths = [block.shape[1] for block in opened.blocks]
     assert (max(lengths), sum(lengths)) == (10_007, 700 * 8_000)
+
+
+@pytest.mark.fault("B07")
+def test_a_link_put_in_the_place_of_a_file_between_look_and_open_is_not_followed(tmp_path: Path, monkeypatch):
+    (tmp_path / "elsewhere").write_bytes(b"secret")
+    path = tmp_path / "x.wav"
+    path.write_bytes(b"RIFF")
+    look = os.lstat
+
+    def look_and_swap(name):
+        status = look(name)
+        path.unlink()
+        path.symlink_to(tmp_path / "elsewhere")
+        return status
+
+    monkeypatch.setattr("evensong.audio.containers.os.lstat", look_and_swap)
+    with pytest.raises(InputFault) as caught, open_regular(path) as (file, _):
+        pytest.fail(f"read {file.read()!r}")
+    assert caught.value.reason == "Q_UNREADABLE"

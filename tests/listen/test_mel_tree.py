@@ -4,11 +4,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from tests.night.test_index import tables_of
+from tests.night.test_index import POOL, tables_of
 
 from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.listen.mel_tree import export_mels
 from evensong.night.index import build_index, index_tables
+from evensong.night.mel_settings import write_mel_settings
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def mels(tmp_path: Path) -> Path:
     for first, slug in ((0, "a"), (10, "b")):
         rows = first + np.arange(6, dtype=np.float32)[:, None, None]
         np.save(tmp_path / f"mels/{slug}.npy", np.broadcast_to(rows, (6, 2, 3)).copy())
+    write_mel_settings(tmp_path / "mels", {}, POOL)
     return tmp_path / "mels"
 
 
@@ -45,12 +47,20 @@ def test_every_clip_is_one_file_below_its_split_and_class(index: Path, mels: Pat
 def test_an_existing_folder_is_left_alone(index: Path, mels: Path, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="is there already"):
         export_mels(index, mels, mels, None)
-    assert len(list(mels.iterdir())) == 2
+    assert len(list(mels.iterdir())) == 3
 
 
 def test_arrays_of_another_index_are_refused_and_nothing_is_left(index: Path, mels: Path, tmp_path: Path) -> None:
     np.save(mels / "a.npy", np.zeros((5, 2, 3), np.float32))
     with pytest.raises(IntegrityError, match="11 mels for 12 clips"):
+        export_mels(index, mels, tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.fault("D28")
+def test_arrays_of_another_pool_are_refused(index: Path, mels: Path, tmp_path: Path) -> None:
+    write_mel_settings(mels, {}, "1" * 64)
+    with pytest.raises(IntegrityError, match="are of two pools and do not belong together"):
         export_mels(index, mels, tmp_path / "out", None)
     assert not (tmp_path / "out").exists()
 
@@ -64,7 +74,7 @@ def test_a_full_disk_is_known_before(index: Path, mels: Path, tmp_path: Path, mo
 def test_a_fold_must_be_named_where_there_are_several_and_must_exist(mels: Path, tmp_path: Path) -> None:
     pool, folds, _ = tables_of()
     both = pd.concat([folds, folds.assign(fold=1)])
-    build_index(tmp_path / "two.db", index_tables(pool, both, folds.set_index("source_id")["subset"]))
+    build_index(tmp_path / "two.db", index_tables(pool, both, folds.set_index("source_id")["subset"], POOL))
     with pytest.raises(ParamsError, match="folds 0 to 1; say whose split to write with --fold"):
         export_mels(tmp_path / "two.db", mels, tmp_path / "out", None)
     with pytest.raises(ParamsError, match="--fold 2: the index has 0, 1"):

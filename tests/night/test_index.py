@@ -11,6 +11,7 @@ from evensong.night.index import build_index, index_tables, logical_sha256, read
 from evensong.night.shortcuts import audit_shortcuts, draw_clips
 
 HOSTILE = "x'); DROP TABLE folds;--"
+POOL = "0" * 64
 
 
 def tables_of(classes=("crow", HOSTILE), n_sources=3):
@@ -42,7 +43,7 @@ def tables_of(classes=("crow", HOSTILE), n_sources=3):
         ]
     )
     splits = folds.set_index("source_id")["subset"]
-    return pool, folds, index_tables(pool, folds, splits)
+    return pool, folds, index_tables(pool, folds, splits, POOL)
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def test_build_index_equal_rows_give_equal_bytes_and_leave_one_file(tmp_path, in
         pool.sample(frac=1, random_state=1),
         folds.sample(frac=1, random_state=2),
         folds.set_index("source_id")["subset"],
+        POOL,
     )
     build_index(tmp_path / "other.db", shuffled)
     assert (tmp_path / "other.db").read_bytes() == index.read_bytes()
@@ -105,7 +107,7 @@ def test_read_fold_table_rows_follow_label_and_mel_row(index):
 def test_read_fold_table_repeats_items_per_fold(tmp_path):
     pool, folds, _ = tables_of()
     many = pd.concat([folds, folds.assign(fold=1)])
-    build_index(tmp_path / "x.db", index_tables(pool, many, folds.set_index("source_id")["subset"]))
+    build_index(tmp_path / "x.db", index_tables(pool, many, folds.set_index("source_id")["subset"], POOL))
     items, _ = read_fold_table(tmp_path / "x.db")
     assert items.groupby("fold").size().tolist() == [12, 12]
     assert items["row"].tolist() == [*range(12), *range(12)]
@@ -145,7 +147,7 @@ def change(path, statement):
         connection.execute(statement)
         tables = {
             name: pd.read_sql_query(f"SELECT * FROM {name} ORDER BY rowid", connection)
-            for name in ("audio_samples", "classes", "folds")
+            for name in ("audio_samples", "classes", "folds", "pool")
         }
         connection.execute("UPDATE content SET sha256 = ?", (logical_sha256(tables),))
 

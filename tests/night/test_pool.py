@@ -135,9 +135,12 @@ def test_check_space_compares_the_estimate_with_the_free_space(night, tmp_path, 
 
 
 def test_build_pool_compares_the_folder_with_the_plan(night, tmp_path, monkeypatch):
-    written = iter(range(99))
-    monkeypatch.setattr("evensong.night.pool.write_wav", lambda path, *_: next(written) and path.touch())
-    with pytest.raises(IntegrityError, match="should hold 24 files; 1 are missing and 0 are too many"):
+    def write_two(path, *_):
+        path.touch()
+        (path.parent / "stray").touch()
+
+    monkeypatch.setattr("evensong.night.pool.write_wav", write_two)
+    with pytest.raises(IntegrityError, match="should hold 24 files; 0 are missing and 2 are too many"):
         build(tmp_path / "pool")
 
 
@@ -163,7 +166,7 @@ def test_describe_pool_counts_and_lists_what_was_left_out(night, tmp_path, param
 
 def mels(folder, pool, pool_folder, workers=1):
     settings = load_section("night.mels", NightMels)
-    write_mels(pool, pool_folder=pool_folder, folder=folder, settings=settings, workers=workers)
+    write_mels(pool, pool_sha256="0" * 64, pool_folder=pool_folder, folder=folder, settings=settings, workers=workers)
 
 
 def test_write_mels_row_is_the_file_of_its_mel_row(night, tmp_path, params):
@@ -194,6 +197,17 @@ def test_write_mels_pool_file_of_another_length_is_an_error(night, tmp_path):
     names = pool["file_path"].tolist()
     (tmp_path / "pool" / names[0]).write_bytes((tmp_path / "pool" / names[-1]).read_bytes())
     with pytest.raises(IntegrityError, match=r"pool.csv says"):
+        mels(tmp_path / "mels", pool, tmp_path / "pool")
+
+
+@pytest.mark.fault("D28")
+def test_write_mels_pool_file_of_another_run_is_an_error(night, tmp_path):
+    pool = build(tmp_path / "pool")
+    path = tmp_path / "pool" / pool["file_path"].iloc[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # another sample of the same length
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=r"pool and pool.csv do not belong together, run dvc repro night_augment"):
         mels(tmp_path / "mels", pool, tmp_path / "pool")
 
 

@@ -11,6 +11,7 @@ import night_augment
 import night_index
 import night_mels
 import night_scan
+import night_train
 from evensong.errors import DataError, IntegrityError
 from evensong.night.index import read_array_names, read_fold_table
 
@@ -96,6 +97,29 @@ def test_stages_without_their_input_say_what_to_run(night):
         night_augment.main()
     with pytest.raises(IntegrityError, match=r"pool.csv: no such file"):
         night_index.main()
+
+
+def test_index_stage_publishes_nothing_that_leaks(night):
+    run()
+    before = outputs()
+    pool = pd.read_csv(night_index.TABLE, dtype=str, keep_default_na=False)
+    sources = pool.loc[pool["class_name"] == "Flugzeug é", "source_id"].unique()
+    pool.loc[pool.index[pool["is_augmented"] == "1"][0], "source_id"] = sources[-1]  # a copy filed elsewhere
+    pool.to_csv(night_index.TABLE, index=False)
+    with pytest.raises(IntegrityError, match=r"the index would leak: \d originals in two subsets"):
+        night_index.main()
+    assert outputs() == before | {str(night_index.TABLE): night_index.TABLE.read_bytes()}
+
+
+@pytest.mark.fault("D28")
+def test_train_stage_refuses_an_index_and_mels_of_two_pools(night, params, monkeypatch):
+    run()
+    monkeypatch.setattr(night_train, "run_folds", lambda *_: pytest.fail("it trains"))
+    params(night__augment__seed=1)
+    night_augment.main()
+    night_index.main()
+    with pytest.raises(IntegrityError, match="of two pools and do not belong together"):
+        night_train.main()
 
 
 def test_index_stage_names_the_class_that_cannot_be_split(night, params):

@@ -95,7 +95,7 @@ def small_index(n_sources: int = 30) -> dict[str, pd.DataFrame]:
         for copy in range(2)
     ]  # fmt: skip
     folds = pd.DataFrame({"fold": 0, "source_id": subsets.keys(), "subset": subsets.values()})
-    return index_tables(pd.DataFrame(rows), folds, pd.Series(subsets))
+    return index_tables(pd.DataFrame(rows), folds, pd.Series(subsets), "0" * 64)
 
 
 def write_weights(path: Path) -> None:

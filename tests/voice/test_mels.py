@@ -12,7 +12,9 @@ from evensong.audio.decode import read_wav, write_wav
 from evensong.audio.mel_images import encode_image, mel_image
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.tables import used_rows
+from evensong.run.text import write_csv
 from evensong.voice.mels import describe, from_first_sound, image_table, make_images
+from evensong.voice.pixels import pixel_digests, refuse_other_images
 from evensong.voice.scan import scan_recordings
 
 
@@ -31,7 +33,7 @@ def make(folder, scan_settings, mel_settings, tmp_path):
             array_path=out / "mels.npy",
             workers=workers,
         )
-        return out, counts, image_table(used, wanted, "melSpec")
+        return out, counts, image_table(used, wanted, "melSpec", pixel_digests(out / "mels.npy"))
 
     return run
 
@@ -54,6 +56,21 @@ def test_the_array_holds_the_pixels_of_the_published_images(folder, make):
         path.removeprefix("melSpec/") for path in table["image_rel_path"]
     ]
     assert (counts["images"], counts["rendered"], counts["copied"]) == (3, 2, 1)
+
+
+@pytest.mark.fault("D28")
+def test_a_table_and_an_array_of_two_runs_are_refused(folder, make):
+    for record in range(3):
+        folder.tone(1, record)
+    out, _, table = make()
+    write_csv(out / "mels.csv", table)
+    refuse_other_images(out / "mels.csv", out / "mels.npy")
+    pixels = np.load(out / "mels.npy")
+    for others, count in ((pixels[[1, 0, 2]], 2), (pixels[:2], 1), (pixels ^ 1, 3)):
+        np.save(out / "mels.npy", others)
+        with pytest.raises(IntegrityError, match=rf"do not belong together \({count} of 3 images") as caught:
+            refuse_other_images(out / "mels.csv", out / "mels.npy")
+        assert "00000000-0000-4000" not in str(caught.value)
 
 
 def test_the_array_has_the_bytes_that_numpy_saves(folder, make):

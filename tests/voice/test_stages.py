@@ -13,7 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 from tests.voice.conftest import SOUND_KINDS
 
-from evensong.errors import DataError, EvensongError
+from evensong import schemas
+from evensong.errors import DataError, EvensongError, IntegrityError
+from evensong.voice import train
 from evensong.voice.tables import read_fold_table
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +109,23 @@ def test_stages_publish_every_recording_in_every_fold(workspace, kind):
         assert all(Path(path).is_file() for path in pd.read_csv(combined)["image_rel_path"])
     assert Path("artifacts/voice/splits/subdb9/subdb9_train_10_90.csv").is_file()
     assert pd.read_csv("artifacts/voice/combined/dropped.csv").empty
+
+
+@pytest.mark.fault("D28")
+def test_training_refuses_a_table_and_an_array_of_two_runs(workspace, monkeypatch):
+    fill(workspace, "images")
+    run()
+    monkeypatch.setattr(train, "run_folds", lambda *_: pytest.fail("it trains"))
+    np.save(train.IMAGES, np.load(train.IMAGES)[::-1])
+    with pytest.raises(IntegrityError, match=r"mels\.npy and .*mels\.csv do not belong together"):
+        train_of(workspace.params)
+
+
+def train_of(params):
+    settings = {"train": schemas.Train, "track": schemas.TrackTrain, "mels": schemas.VoiceMels}
+    sections = {"train": params["train"], "track": params["voice"]["train"], "mels": params["voice"]["mels"]}
+    loaded = {name: schema.model_validate(dict(sections[name])) for name, schema in settings.items()}
+    train.train_member("subdb1", combined="subdb1", purpose=("subdb1",), **loaded)
 
 
 def test_dvc_makes_the_splits_before_the_images_which_take_longest():

@@ -12,7 +12,7 @@ _CLIP_NUMBERS = (
     *("n_channels", "sample_rate_hz", "n_frames", "duration_s", "peak_dbfs", "rms_dbfs"),
     *("clipped_share", "silence_share", "bandwidth_hz"),
 )
-_POOL_TEXTS = ("file_path", "class_name", "class_slug", "source_id", "pcm_sha256")
+_POOL_TEXTS = ("file_path", "class_name", "class_slug", "source_id", "pcm_sha256", "sha256")
 _POOL_NUMBERS = ("is_augmented", "copy", "sample_rate_hz", "n_samples", "mel_row", "peak_scale")
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.learn.store import ArrayStore
-from evensong.night.index import read_array_names, read_fold_table
+from evensong.night.index import read_array_names, read_fold_table, read_pool_sha256
+from evensong.night.mel_settings import read_mel_settings
 
 
 def export_mels(index: Path, mels: Path, out: Path, fold: int | None) -> int:
@@ -25,13 +26,14 @@ def export_mels(index: Path, mels: Path, out: Path, fold: int | None) -> int:
 
     Raises:
         ParamsError: out is there already, or the fold is not in the index.
-        IntegrityError: index and arrays do not fit together.
+        IntegrityError: index and arrays do not fit together, or are of two pools.
         ResourceError: the disk is too full.
     """
     if out.exists():
         raise ParamsError(f"--out {out}: is there already; choose a new folder")
     table, _ = read_fold_table(index)
     items = _of_fold(table, fold)
+    read_mel_settings(mels, read_pool_sha256(index))
     store = ArrayStore([mels / f"{name}.npy" for name in read_array_names(index)])
     if len(items) != store.shape[0]:
         raise IntegrityError(

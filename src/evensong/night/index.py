@@ -13,7 +13,7 @@ import pandas as pd
 
 from evensong.errors import IntegrityError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SCHEMA = (
     """
 CREATE TABLE classes (
@@ -44,11 +44,15 @@ CREATE TABLE folds (
     PRIMARY KEY (fold, source_id)
 )""",
     """
+CREATE TABLE pool (
+    sha256 TEXT NOT NULL                 -- of the pool table that the rows above were made of
+)""",
+    """
 CREATE TABLE content (
     sha256 TEXT NOT NULL                 -- of all rows above: SQLite itself does not notice a changed value
 )""",
 )
-_TABLES = ("audio_samples", "classes", "folds")
+_TABLES = ("audio_samples", "classes", "folds", "pool")
 _DAMAGED = "the file is damaged; restore it (dvc checkout) or rerun night_index"
 _SAMPLE_COLUMNS = [
     "id",
@@ -65,20 +69,24 @@ _SAMPLE_COLUMNS = [
 ]
 
 
-def index_tables(pool: pd.DataFrame, folds: pd.DataFrame, splits: pd.Series) -> dict[str, pd.DataFrame]:
+def index_tables(
+    pool: pd.DataFrame, folds: pd.DataFrame, splits: pd.Series, pool_sha256: str
+) -> dict[str, pd.DataFrame]:
     """The rows of every table of the index, sorted as they are written.
 
     Args:
         pool: one row a pool file.
         folds: fold, source_id, subset.
         splits: name of the split or of the testing fold, by source id.
+        pool_sha256: digest of the pool's table, for what reads the index together with the mels.
     """
     names = pool[["class_name", "class_slug"]].drop_duplicates().sort_values("class_name", ignore_index=True)
     classes = names.assign(label=range(len(names)))[["label", "class_name", "class_slug"]]
     samples = pool.sort_values(["class_name", "mel_row"], ignore_index=True)
     samples = samples.assign(id=range(1, len(samples) + 1), split=samples["source_id"].map(splits))
     folds = folds[["fold", "source_id", "subset"]].sort_values(["fold", "source_id"], ignore_index=True)
-    return {"classes": classes, "audio_samples": samples[_SAMPLE_COLUMNS], "folds": folds}
+    origin = pd.DataFrame({"sha256": [pool_sha256]})
+    return {"classes": classes, "audio_samples": samples[_SAMPLE_COLUMNS], "folds": folds, "pool": origin}
 
 
 def build_index(path: Path, tables: dict[str, pd.DataFrame]) -> str:
@@ -172,6 +180,16 @@ def read_array_names(path: Path) -> list[str]:
     """
     with _opened(path) as connection:
         return [str(slug) for slug in _rows(connection, "SELECT class_slug FROM classes ORDER BY label")["class_slug"]]
+
+
+def read_pool_sha256(path: Path) -> str:
+    """Digest of the pool table that the index was made of.
+
+    Raises:
+        IntegrityError: not an index of this version.
+    """
+    with _opened(path) as connection:
+        return str(_rows(connection, "SELECT sha256 FROM pool")["sha256"].iloc[0])
 
 
 @contextmanager

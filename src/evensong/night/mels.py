@@ -11,11 +11,11 @@ from evensong.audio.decode import read_wav
 from evensong.audio.mel import frames_of, log_mel, samples_of
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.names import counted
+from evensong.keys import file_sha256
+from evensong.night.mel_settings import write_mel_settings
 from evensong.run.parallel import map_tasks
-from evensong.run.text import write_json
 from evensong.schemas import NightMels
 
-SETTINGS_FILE = "settings.json"
 _ROWS_A_TASK = 32
 _SHOWN = 3
 
@@ -27,16 +27,19 @@ class _Task:
     array: Path
     first_byte: int
     paths: tuple[Path, ...]
-    n_samples: tuple[int, ...]
+    sha256s: tuple[str, ...]
     sample_rate_hz: int
     settings: NightMels
 
 
-def write_mels(pool: pd.DataFrame, *, pool_folder: Path, folder: Path, settings: NightMels, workers: int) -> None:
+def write_mels(
+    pool: pd.DataFrame, *, pool_sha256: str, pool_folder: Path, folder: Path, settings: NightMels, workers: int
+) -> None:
     """Write the log-mel arrays of every class and the settings they were made with.
 
     Args:
         pool: from `read_pool`; row mel_row of a class's array is the file with that mel_row.
+        pool_sha256: digest of the table itself, for what reads the arrays together with the index.
         pool_folder: where the pool's files are.
         folder: folder to create: {class_slug}.npy (n_files, n_mels, n_frames) float32, dB re power 1.0.
         settings: of the spectrogram.
@@ -69,7 +72,7 @@ def write_mels(pool: pd.DataFrame, *, pool_folder: Path, folder: Path, settings:
         raise IntegrityError(f"{len(is_flat)} mel rows were written for {len(pool)} pool files")
     _refuse_silence(pool, [is_flat[pool_folder / path] for path in pool["file_path"]], settings)
     made_with = settings.model_dump() | {"sample_rate_hz": sample_rate_hz, "n_frames": n_frames}
-    write_json(folder / SETTINGS_FILE, made_with)
+    write_mel_settings(folder, made_with, pool_sha256)
 
 
 def unused_sound(pool: pd.DataFrame, settings: NightMels) -> str | None:
@@ -110,7 +113,7 @@ def _class_tasks(
             array,
             rows.offset + start * rows[0].nbytes,
             tuple(pool_folder / path for path in batch["file_path"]),
-            tuple(int(n) for n in batch["n_samples"]),
+            tuple(batch["sha256"]),
             sample_rate_hz,
             settings,
         )
@@ -127,21 +130,23 @@ def _write_rows(task: _Task) -> dict[Path, bool]:
     is_flat = {}
     with task.array.open("r+b") as file:
         file.seek(task.first_byte)
-        for path, n_samples in zip(task.paths, task.n_samples, strict=True):
-            wave = _read_pool_file(path, n_samples, task.sample_rate_hz)
+        for path, sha256 in zip(task.paths, task.sha256s, strict=True):
+            wave = _read_pool_file(path, sha256, task.sample_rate_hz)
             mel_db = log_mel(wave, task.sample_rate_hz, task.settings)
             file.write(mel_db.tobytes())
             is_flat[path] = bool(np.ptp(mel_db) == 0)
     return is_flat
 
 
-def _read_pool_file(path: Path, n_samples: int, sample_rate_hz: int) -> np.ndarray:
+def _read_pool_file(path: Path, sha256: str, sample_rate_hz: int) -> np.ndarray:
     try:
+        is_same = file_sha256(path) == sha256
         wave, rate_hz = read_wav(path)
     except (OSError, DataError) as error:
         raise IntegrityError(f"{path}: a pool file cannot be read ({error}); run dvc repro night_augment") from error
-    if wave.size != n_samples or rate_hz != sample_rate_hz:
+    if not is_same or rate_hz != sample_rate_hz:
         raise IntegrityError(
-            f"{path}: {wave.size} samples at {rate_hz} Hz, pool.csv says {n_samples} at {sample_rate_hz} Hz"
+            f"{path}: not the file that pool.csv says; pool and pool.csv do not belong together, run dvc repro "
+            "night_augment"
         )
     return wave

@@ -18,7 +18,7 @@ from evensong.night.plan import PLAN_COLUMNS
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightAugment
 
-POOL_COLUMNS = [*PLAN_COLUMNS[:-1], "sample_rate_hz", "n_samples", "mel_row", "peak_scale"]
+POOL_COLUMNS = [*PLAN_COLUMNS[:-1], "sample_rate_hz", "n_samples", "mel_row", "peak_scale", "sha256"]
 _BYTES_A_SAMPLE = 2
 _SPARE_BYTES = 64 << 20
 _SILENT_RMS = 1e-4  # -80 dBFS
@@ -51,7 +51,7 @@ def build_pool(
         workers: processes; no byte depends on it.
 
     Returns:
-        The plan with sample_rate_hz, n_samples and peak_scale, columns POOL_COLUMNS.
+        The plan with sample_rate_hz, n_samples, peak_scale and each file's sha256, columns POOL_COLUMNS.
 
     Raises:
         DataError: nothing of a clip is left at the pool's sample rate.
@@ -129,8 +129,10 @@ def _make_files(task: _Task) -> list[dict[str, Any]]:
             copy, copy_scale = apply(
                 wave, task.sample_rate_hz, file["augmentation_type"], json.loads(file["parameters"])
             )
-        write_wav(task.folder / file["file_path"], copy, task.sample_rate_hz)
-        file.update(sample_rate_hz=task.sample_rate_hz, n_samples=copy.size, peak_scale=copy_scale)
+        path = task.folder / file["file_path"]
+        write_wav(path, copy, task.sample_rate_hz)
+        facts = {"sample_rate_hz": task.sample_rate_hz, "n_samples": copy.size, "peak_scale": copy_scale}
+        file.update(facts, sha256=file_sha256(path))
     return task.files
 
 

@@ -51,19 +51,23 @@ class Made(NamedTuple):
     error_max: int
 
 
-def image_table(used: pd.DataFrame, settings: VoiceMels, image_folder: str) -> pd.DataFrame:
+def image_table(
+    used: pd.DataFrame, settings: VoiceMels, image_folder: str, pixels_sha256: Sequence[str]
+) -> pd.DataFrame:
     """The row of every used recording in the packed array, and its image's path.
 
     Args:
         used: the scan's used recordings.
         image_folder: published folder of the images, relative to the repository.
+        pixels_sha256: of every image in the packed array, in its order, from `pixel_digests`.
 
     Returns:
-        row, item_id, healthCode, record_id, column_id, image_rel_path; sorted by item_id.
+        row, item_id, healthCode, record_id, column_id, image_rel_path, pixels_sha256; sorted by item_id.
     """
     table = used[_IDS].copy()
     table.insert(0, "item_id", table["healthCode"] + "_" + table["record_id"] + "_" + table["column_id"])
     table["image_rel_path"] = image_folder + "/" + table["item_id"] + "." + settings.format
+    table["pixels_sha256"] = list(pixels_sha256)
     table = table.sort_values("item_id").reset_index(drop=True)
     table.insert(0, "row", range(len(table)))
     return table

@@ -7,6 +7,7 @@ from evensong.learn.cv import Training, run_folds
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.schemas import TrackTrain, Train, VoiceMels
+from evensong.voice.pixels import refuse_other_images
 from evensong.voice.tables import read_fold_table
 
 COMBINED = Path("artifacts/voice/combined")
@@ -27,8 +28,9 @@ def train_member(
             more than they should.
 
     Raises:
-        EvensongError: see `read_fold_table` and `run_folds`.
+        EvensongError: see `refuse_other_images`, `read_fold_table` and `run_folds`.
     """
+    refuse_other_images(IMAGE_TABLE, IMAGES)
     training = Training(
         table=read_fold_table(COMBINED / combined / f"audio_imbalmed_{combined}_combined.csv", IMAGE_TABLE),
         arrays=[IMAGES],
