@@ -129,6 +129,24 @@ def test_interrupt_is_one_line_and_130_also_during_imports(tmp_path: Path, body:
     assert (stage.returncode, said) == (130, "interrupted; nothing was published\n")
 
 
+@pytest.mark.fault("D13")
+@pytest.mark.parametrize("is_held", [True, False])
+def test_interrupt_after_the_outputs_are_published_says_so(tmp_path: Path, is_held: bool) -> None:
+    body = f"""
+import signal
+from evensong.run import publish
+os.chdir({str(tmp_path)!r})
+os.rename = lambda *names, move=os.rename: (move(*names), {is_held} and os.kill(os.getpid(), signal.SIGINT))
+def main():
+    with publish.publishing("x", ["out.txt"]) as staged:
+        staged["out.txt"].write_text("whole")
+    os.kill(os.getpid(), signal.SIGINT)
+run_stage(main)"""
+    done = run_script(tmp_path, body)
+    assert (done.returncode, done.stderr) == (130, "interrupted; the outputs are published\n")
+    assert (tmp_path / "out.txt").read_text() == "whole"
+
+
 @pytest.mark.parametrize(("script", "is_told"), [("voice_x.py", False), ("night_x.py", True)])
 def test_bug_in_a_voice_stage_quotes_no_data(tmp_path: Path, script: str, is_told: bool) -> None:
     done = run_script(tmp_path, "def main(): {}['patient-17']\nrun_stage(main)", script)

@@ -19,6 +19,7 @@ from typing import IO
 from evensong.errors import BusyError, IntegrityError, ResourceError
 
 STAGING_ROOT = Path("artifacts/.staging")
+_published: list[str] = []  # by this process
 _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -73,9 +74,15 @@ def publishing(name: str, outputs: Sequence[str | Path]) -> Iterator[Staged]:
             with _signals_held():
                 _write_journal(_journal_of(folder), moves)
                 _move_into_place(_journal_of(folder))
+                _published.append(name)
         finally:
             if not _journal_of(folder).exists():  # else the staged outputs are the published ones
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_published() -> bool:
+    """Whether this process has published its outputs, so that an interrupt comes too late to stop that."""
+    return bool(_published)
 
 
 def finish_interrupted() -> None:

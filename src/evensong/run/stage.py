@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from evensong.errors import EvensongError
 from evensong.run.machine import die_with_parent
-from evensong.run.publish import finish_interrupted
+from evensong.run.publish import finish_interrupted, has_published
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"
@@ -43,7 +43,7 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
     except EvensongError as error:
         _leave(f"ERROR: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _leave(_INTERRUPTED, 130)
+        _leave("interrupted; the outputs are published" if has_published() else _INTERRUPTED, 130)
     except OSError as error:
         if error.errno is None:
             _unexpected(error)
