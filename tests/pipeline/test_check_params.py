@@ -21,6 +21,7 @@ MODEL = "model: test_efficientnet"
             f"pretrained:\n      file: absent.safetensors\n      sha256: {'a' * 64}",
             "there is no absent",
         ),
+        ("device: cpu", "device: cuda", r"train\.device: cuda, but"),
         ("epochs: 20", "epochs: many", r"train\.epochs"),
         (
             "n_mels: 64",
@@ -38,6 +39,7 @@ def test_bad_value_is_refused_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     assert old in text
     Path("params.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")

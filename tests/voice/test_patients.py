@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evensong.errors import DataError
 from evensong.schemas import Evaluate
 from evensong.score.estimates import binary_scores, make_bootstrap, points_of, rounded, score
 from evensong.score.predictions import Predictions, TrainingRun
@@ -43,6 +44,14 @@ def test_a_test_fold_of_one_class_has_no_score_that_needs_two(name):
     assert one_class["accuracy"] == one_class["specificity"] == 1
     pooled = score_of_all(level)
     assert (pooled.value, pooled.reason) == (1, None)
+
+
+@pytest.mark.fault("E20")
+def test_a_patient_with_two_labels_is_refused_by_count():
+    run = training_run()
+    run.predictions.table.loc[0, "label"] ^= 1  # of one of the patient's two recordings
+    with pytest.raises(DataError, match="1 patients have two labels"):
+        levels_of(run)
 
 
 def score_of_all(level):
