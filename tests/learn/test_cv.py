@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tests.learn.synthetic import track_settings, train_settings, training
 
-from evensong.errors import IntegrityError
+from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.cv import run_folds
 from evensong.learn.saved import read_model
 from evensong.learn.store import ArrayStore
@@ -29,6 +29,17 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
         run_folds(training(tmp_path), tmp_path / f"out{workers}", workers).prune()
     assert _bytes_of(tmp_path / "out1") == _bytes_of(tmp_path / "out2") == _bytes_of(tmp_path / "out5")
     assert not list((tmp_path / ".state").iterdir())
+
+
+@pytest.mark.fault("E29")
+def test_a_table_that_leaks_or_an_unknown_model_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    leaking = training(tmp_path)
+    leaking.table.loc[leaking.table["subset"] == "val", "group"] = "group000"
+    unknown = training(tmp_path, track=track_settings(model="no_such_model"))
+    for broken, error in ((leaking, DataError), (unknown, ParamsError)):
+        with pytest.raises(error):
+            run_folds(broken, tmp_path / "out", 1)
+        assert not (tmp_path / "out").exists()
 
 
 def test_training_folder_holds_what_the_evaluation_reads(tmp_path: Path) -> None:
