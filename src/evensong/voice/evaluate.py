@@ -216,7 +216,7 @@ def _fold_row(level: Level, fold: int) -> dict[str, Any]:
 
 def _fold_means(per_fold: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Mean and deviation over the folds in which a score is defined, and how many those are."""
-    names = points_of(Units(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0, int), []), binary_scores)
+    names = points_of(Units(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0, int), [], np.zeros(0, int)), binary_scores)
     means: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [row[name] for row in per_fold if row[name] is not None]

@@ -63,6 +63,7 @@ def units_of(predictions: Predictions, thresholds: Thresholds) -> Units:
         predictions.probabilities,
         decide(predictions, thresholds),
         predictions.table["group"].tolist(),
+        predictions.table["fold"].to_numpy(np.int64),
     )
 
 
