@@ -11,7 +11,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data repro night voice test test-fast test-docs lint lock licences
+.PHONY: help env data repro night voice test test-fast test-docs fuzz kill lint lock licences
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -24,15 +24,21 @@ $(READY): requirements.lock tools/set_up.sh
 data: env ## get the sample data out of the store inside the repository, unless data/ is there
 	@sh tools/get_sample.sh
 
+# DVC reads data/ before any stage does: it waits for a pipe for ever, and prints the name of a link that leads nowhere
+PREFLIGHT := evensong doctor --data >/dev/null
+
 repro: data ## run both tracks, and print the result
+	@$(PREFLIGHT)
 	dvc repro
 	@evensong results
 
 night: data ## run the night track
+	@$(PREFLIGHT)
 	dvc repro night_evaluate
 	@evensong results night
 
 voice: data ## run the voice track
+	@$(PREFLIGHT)
 	dvc repro voice_evaluate voice_ensemble
 	@evensong results voice
 
@@ -47,6 +53,14 @@ test-fast: env ## all tests but those of whole stages, in under a minute
 
 test-docs: env ## execute the commands of README and docs/ on a tiny project
 	pytest -m docs tests/docs
+
+MINUTES ?= 5
+fuzz: env ## damaged files through every reader; MINUTES=120 for longer
+	python -m tests.reliability.fuzz --minutes $(MINUTES)
+
+KILLS ?= 300
+kill: env ## kill stages at random moments, an hour; KILLS=20 for a look
+	python -m tests.reliability.kill --kills $(KILLS)
 
 lint: env ## style, types
 	ruff check .

@@ -41,6 +41,20 @@ def test_unknown_key_names_the_nearest(tmp_path: Path) -> None:
         load_section("night.augment", NightAugment, path)
 
 
+@pytest.mark.fault("C14")
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("runtime:", "run-time:", r"run-time: unknown key; did you mean 'runtime'"),
+        ("runtime:", "\ufeffruntime:", r"'\\ufeffruntime': unknown key; did you mean 'runtime'"),
+        ("target_samples:", "target-samples:", r"night\.augment\.target-samples: .*; did you mean 'target_samples'"),
+    ],
+)
+def test_unknown_key_need_not_be_a_word(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_section("", Params, changed(tmp_path, old, new))
+
+
 @pytest.mark.fault("C15")
 def test_missing_key_is_named(tmp_path: Path) -> None:
     path = changed(tmp_path, "  cap_majority: true        # false", "  # false")
@@ -77,6 +91,21 @@ def test_missing_section_names_the_nearest(tmp_path: Path) -> None:
 def test_train_value_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         load_section("train", Train, changed(tmp_path, old, new))
+
+
+@pytest.mark.fault("C25")
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("1" * 5000, "0x" + "f" * 5000, "-0x" + "f" * 5000, "1970-13-45", "!!int x", "!!int ''", "!!bool x"),
+        *("!!float x", "[" * 3000 + "]" * 3000),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_value_that_cannot_be_read_or_shown_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ParamsError, match=r"params\.yaml") as caught:
+        load_section("train", Train, changed(tmp_path, "epochs: 20", f"epochs: {value}"))
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.fault("C08", "C10", "C11", "C21")
@@ -135,6 +164,12 @@ def test_hostile_or_broken_yaml(tmp_path: Path, text: str, message: str) -> None
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ParamsError, match=message):
         read_params(path)
+
+
+@pytest.mark.parametrize("value", ["[" * 5_000 + "]" * 5_000, "[" * 100_000, "{a: " * 5_000 + "}" * 5_000])
+def test_deep_nests_are_refused_at_once(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ParamsError, match="over 20 levels deep"):
+        read_params(changed(tmp_path, "seed: 42", f"seed: {value}"))
 
 
 @pytest.mark.fault("H09")

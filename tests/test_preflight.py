@@ -1,6 +1,7 @@
 """What DVC would hang on or name, found before DVC reads data/."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -101,3 +102,39 @@ def test_the_command_ends_with_code_3(root: Path) -> None:
     assert (done.returncode, done.stdout) == (3, "")
     assert "a pipe (FIFO) 1" in done.stderr
     assert PATIENT not in done.stderr
+
+
+def checkout(root: Path) -> None:
+    """The Makefile with an environment that is ready; its dvc only says that it was called."""
+    for name in ("Makefile", "tools/set_up.sh", "tools/get_sample.sh", "requirements.lock"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(SRC.parent / name, root / name)
+    scripts = {"dvc": 'echo "dvc $1"', "evensong": f'test $1 = results || exec {sys.executable} -m evensong.cli "$@"'}
+    for name, script in scripts.items():
+        (root / ".venv/bin" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / ".venv/bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (root / ".venv/bin" / name).chmod(0o755)
+    (root / ".venv/.ready").write_text(f"{root}\n")
+
+
+def made(root: Path, target: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": str(SRC), "MAKEFLAGS": ""}
+    command = ["make", "--no-print-directory", "-C", str(root), target]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.fault("V03")
+@pytest.mark.parametrize("target", ["repro", "night", "voice"])
+def test_make_looks_before_dvc_does(root: Path, target: str) -> None:
+    checkout(root)
+    done = made(root, target)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if not line.startswith("dvc repro")] == []
+
+    os.mkfifo(root / "data/night/asio/pipe.wav")
+    (root / f"data/voice/recordings/{PATIENT}_l_c.m4a").symlink_to("nowhere")
+    done = made(root, target)
+    assert "Error 3" in done.stderr
+    assert "data/night/asio/pipe.wav: a pipe (FIFO)" in done.stderr
+    assert "dvc repro" not in done.stdout
+    assert PATIENT not in done.stdout + done.stderr

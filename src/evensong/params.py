@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from evensong.errors import ParamsError
 
 PARAMS_PATH = Path("params.yaml")
+_MAX_DEPTH = 20
 _MAX_BYTES = 1 << 20
+_MOST_BITS = 1024  # of an integer that is shown
 
 
 class Section(BaseModel):
@@ -30,7 +32,7 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
     """Read a params file as DVC reads it (YAML 1.2: ``1e-3`` is a number, ``no`` is a string).
 
     Raises:
-        ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, or an alias.
+        ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, an alias, or too deep a nest.
     """
     try:
         raw = path.read_bytes()
@@ -38,19 +40,32 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
         raise ParamsError(f"{path}: cannot be read ({error.strerror})") from error
     if len(raw) > _MAX_BYTES:
         raise ParamsError(f"{path}: {len(raw)} bytes, more than any parameter file needs")
-    yaml = YAML(typ="safe", pure=True)
     try:
         text = raw.decode("utf-8")
-        if any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
-            raise ParamsError(f"{path}: aliases (*name) are not allowed; write the value out")
+        _refuse_shape(text, path)
         tree = YAML(typ="safe", pure=True).load(text)
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}") from error
     except YAMLError as error:
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ParamsError(f"{path}: brackets nested too deeply") from error
+    except (ValueError, LookupError) as error:  # a number of too many digits, a day that no month has, !!int x
+        raise ParamsError(f"{path}: a value that cannot be read ({error})") from error
     if not isinstance(tree, dict):
         raise ParamsError(f"{path}: expected sections such as 'night:' and 'train:', found {type(tree).__name__}")
     return tree
+
+
+def _refuse_shape(text: str, path: Path) -> None:
+    """Refuse what takes ever longer to load, at the event that shows it."""
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if isinstance(event, AliasEvent):
+            raise ParamsError(f"{path}: aliases (*name) are not allowed; write the value out")
+        if depth > _MAX_DEPTH:
+            raise ParamsError(f"{path}: brackets or indents over {_MAX_DEPTH} levels deep")
 
 
 def load_section(name: str, schema: type[S], path: Path = PARAMS_PATH) -> S:
@@ -94,19 +109,32 @@ def _value_at(name: str, path: Path) -> Any:
     return tree
 
 
+def _is_word(part: str) -> bool:
+    return part.replace("_", "").isalnum()
+
+
 def _explain(section: str, schema: type[BaseModel] | None, detail: ErrorDetails) -> str:
     """One line for one problem: the dotted key, what is wrong, the nearest valid key."""
     # pydantic also names the branches of a union, as in literal['auto']: those are no keys
-    loc = [str(part) for part in detail["loc"] if str(part).replace("_", "").isalnum()]
-    key = ".".join([*filter(None, [section]), *loc]) or "(top level)"
-    if detail["type"] == "extra_forbidden":
+    is_unknown = detail["type"] == "extra_forbidden"
+    loc = [str(part) for part in detail["loc"]]
+    loc = [part for part in loc[:-1] if _is_word(part)] + [part for part in loc[-1:] if is_unknown or _is_word(part)]
+    key = ".".join([*filter(None, [section]), *(part if part.isprintable() else repr(part) for part in loc)])
+    key = key or "(top level)"
+    if is_unknown:
         return f"{key}: unknown key{_nearest(loc[-1], _keys_at(schema, loc[:-1]))}"
     if detail["type"] == "missing":
         return f"{key}: missing key"
     message = detail["msg"].removeprefix("Value error, ")
     if isinstance(detail["input"], dict | list):
         return f"{key}: {message}"
-    return f"{key}: {message}, got {detail['input']!r}"
+    return f"{key}: {message}, got {_shown(detail['input'])}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:  # Python does not write it out in decimal digits
+        return f"an integer of {value.bit_length()} bits"
+    return repr(value)
 
 
 def _keys_at(schema: type[BaseModel] | None, loc: list[str]) -> list[str]:

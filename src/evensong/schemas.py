@@ -30,7 +30,7 @@ def _is_pattern(pattern: str | None) -> str | None:
     if pattern is not None:
         try:
             n_groups = re.compile(pattern).groups
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"not a regular expression ({error})") from error
         if n_groups != 1:
             raise ValueError(f"needs exactly one capture group (...), has {n_groups}")

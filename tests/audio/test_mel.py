@@ -158,6 +158,7 @@ print("simd" if any(__cpu_features__[name] for name in __cpu_dispatch__) else "p
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [

@@ -49,6 +49,7 @@ def trained(folder: Path, instruction_set: str, workers: int = 1, **environment:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not IS_X86, reason="the instruction set is x86-64's")
 def test_one_hash_with_and_without_avx512_for_any_workers_in_fresh_processes(tmp_path: Path) -> None:
     surroundings = {"PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "LC_ALL": "C"}

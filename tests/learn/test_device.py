@@ -136,6 +136,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.fault("G03")
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 def test_batch_that_fits_into_the_real_memory_is_found() -> None:

@@ -149,6 +149,7 @@ def test_pretrained_pickle_is_refused_unread(tmp_path: Path) -> None:
         load_pretrained(build_model(MODEL, 2, SIZE), source)
 
 
+@pytest.mark.slow
 def test_training_never_loads_the_compiler_and_leaves_it_importable(tmp_path: Path) -> None:
     code = """
 import sys, numpy as np, torch

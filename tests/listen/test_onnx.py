@@ -25,6 +25,7 @@ def exported(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
+@pytest.mark.slow
 def test_a_recorder_gets_the_probabilities_of_torch(trained: Trained, exported: Path) -> None:
     """As on a recorder: only the two files, and the mels of real clips, in batches of any size."""
     import onnxruntime

@@ -222,6 +222,7 @@ def best_of_scikit_learn(pool, shares, k):
     return min((deviation(counts, shares) for counts in options if counts.min() > 0), default=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 500, 50))
 def test_split_groups_of_500_random_pools_is_never_further_from_the_shares_than_scikit_learn(first):
     n_compared = 0

@@ -85,12 +85,12 @@ def test_without_details_the_headline_stands_alone(run: Path) -> None:
     lines = headline(run).splitlines()
     assert lines[1].endswith("0.600 to 0.901")
     assert lines[2].endswith("0.675 to 0.927")
-    assert lines[3].split() == ["best", "single", "sub-database", "0.874"]
+    assert lines[3].split() == ["best", "single", "sub-database", "0.874", "no", "interval"]
 
 
 def test_a_score_that_cannot_be_computed(run: Path) -> None:
     write(run, "night/test.json", {**NIGHT, "night_f1": None, "night_f1_low": None, "night_f1_high": None})
-    assert headline(run).splitlines()[1].split("clips")[1].split() == ["undefined"]
+    assert headline(run).splitlines()[1].split("clips")[1].split() == ["undefined", "no", "interval"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"night_f1": 1}'])

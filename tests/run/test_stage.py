@@ -31,6 +31,9 @@ def run_script(tmp_path: Path, body: str, name: str = "stage.py") -> subprocess.
         ("def main(): raise IntegrityError('bad')\nrun_stage(main)", 4, "ERROR: bad\n"),
         ("def main(): raise OSError(errno.ENOSPC, 'No space left on device')\nrun_stage(main)", 5, "No space left"),
         ("def main(): raise MemoryError('17 GB')\nrun_stage(main)", 5, "17 GB"),
+        ('def main(): raise RuntimeError("can\'t start new thread")\nrun_stage(main)', 5, "ERROR: out of memory\n"),
+        ("raise ImportError('x.so: failed to map segment from shared object')", 5, "ERROR: out of memory while the"),
+        ("raise MemoryError", 5, "ERROR: out of memory while the program was loaded\n"),
         ("def main(): raise BusyError('busy')\nrun_stage(main)", 6, "ERROR: busy\n"),
         ("def main(): raise KeyboardInterrupt\nrun_stage(main)", 130, "interrupted"),
     ],
@@ -40,6 +43,23 @@ def test_expected_failure_has_its_code_and_one_line(tmp_path: Path, body: str, c
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.fault("D27")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux limits the address space")
+def test_stage_without_the_address_space_to_load_its_libraries_is_a_resource_error(tmp_path: Path) -> None:
+    body = (
+        "import resource\nresource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
+        "import torch\nrun_stage(lambda: None)"
+    )
+    done = run_script(tmp_path, body)
+    assert (done.returncode, done.stderr) == (5, "ERROR: out of memory while the program was loaded\n")
+
+
+def test_import_that_fails_for_another_reason_keeps_its_traceback(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "import no_such_module")
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
 
 
 def test_bug_has_a_traceback(tmp_path: Path) -> None:

@@ -1,14 +1,12 @@
 """Split settings and the pool -> which sources train, validate and test in every fold."""
 
-import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from evensong.errors import DataError, ParamsError
-from evensong.intake.names import nfc
+from evensong.night.patterns import find_in_names
 from evensong.night.split import Split, preset_split, split_groups
 from evensong.schemas import NightIndex
 
@@ -80,16 +78,17 @@ def preset_values(original_files: Sequence[str], pattern: str) -> dict[str, str]
 
     Raises:
         DataError: the pattern does not find one in a name.
+        ParamsError: the pattern takes too long.
     """
-    found = {path: re.search(pattern, nfc(PurePosixPath(path).stem)) for path in original_files}
-    missing = [path for path, match in found.items() if not (match and match.group(1))]
+    found = find_in_names("night.index.fold_pattern", pattern, original_files)
+    missing = [path for path, value in found.items() if value is None]
     if missing:
         names = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise DataError(
             f"night.index.fold_pattern {pattern!r} finds no fold in {len(missing)} file names ({names}); correct the "
             "pattern, rename the files, or set fold_pattern: null"
         )
-    return {path: match.group(1) for path, match in found.items() if match}
+    return {path: value for path, value in found.items() if value is not None}
 
 
 def fold_table(split: Split, part_names: Sequence[str], *, validation: str) -> pd.DataFrame:

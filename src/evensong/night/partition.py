@@ -1,212 +1,230 @@
-"""Groups that may span classes -> parts near their shares, by greedy filling, moves and swaps from several starts."""
+"""Groups -> parts near their shares: a class's own groups by subset sums, groups that span classes by a search."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
-from evensong.keys import keyed_hash
-from evensong.night.subset_sum import Budget
+from evensong.keys import joined_key, keyed_hash
+from evensong.night.subset_sum import SCALE, Budget, OwnGroups
 
-_STARTS = 8
-MAX_CELLS = 50_000_000  # of the tables that one start may evaluate: a few seconds
-_CELLS_AT_ONCE = 200_000  # what fits into a core's cache
-_TOLERANCE = 1e-9
+_MAX_STARTS = 16
+_LEAST_WORK, _WORK_AN_ENTRY = 300_000, 100  # of all starts, in entries and states looked at: little, and linear
+_WORK_A_LOOK = 200  # what one look costs besides its entries
+_TIE = 1e-6  # weight of the originals beside the files
 _MISSING = 1e3  # a part without a class weighs more than any deviation
+_TOLERANCE = 1e-11
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Groups to assign, all classes at once.
+    """Groups to assign, and the classes they have files of: one entry a group and class, sorted by group.
 
     Attributes:
-        files: (n_groups, n_classes) int64.
-        originals: (n_groups, n_classes) int64, above 0 exactly where files is.
+        groups: (n_entries,) int64, 0, 1, ... in an order that no name decides.
+        classes: (n_entries,) int64, 0, 1, ... likewise.
+        sizes: (n_entries, 2) int64, files and originals, at least 1 each.
         shares: (n_parts,) float64, summing to 1.
-        keys: (n_groups,) identities that depend on neither names nor order.
+        key: decides among equally good assignments.
     """
 
-    files: np.ndarray
-    originals: np.ndarray
+    groups: np.ndarray
+    classes: np.ndarray
+    sizes: np.ndarray
     shares: np.ndarray
-    keys: tuple[str, ...]
+    key: str
+
+    def counts(self, parts: np.ndarray) -> np.ndarray:
+        """(n_classes, n_parts, 2) files and originals that an assignment, (n_groups,) parts, gives."""
+        counts = np.zeros((int(self.classes.max()) + 1, len(self.shares), 2), np.int64)
+        np.add.at(counts, (self.classes, parts[self.groups]), self.sizes)
+        return counts
+
+    def gaps(self, counts: np.ndarray) -> np.ndarray:
+        """(n_classes, 2) distances of files and originals from the wanted counts, summed over the parts."""
+        wanted = self.shares[:, None] * counts.sum(axis=1, keepdims=True)
+        return np.asarray(np.abs(counts - wanted).sum(axis=1).round(6))
+
+    def least_gaps(self) -> np.ndarray:
+        """(n_classes, 2) gaps that no assignment of whole groups can go below."""
+        return np.array(
+            [
+                [least_gap(int(size.sum()), self.shares, step=int(np.gcd.reduce(size))) for size in self.sizes[at].T]
+                for at in self.entries_by_class()
+            ]
+        )
+
+    def entries_by_class(self) -> list[np.ndarray]:
+        """Positions of the entries of every class."""
+        order = np.argsort(self.classes, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.classes[order])) + 1)
 
 
-def relative_gap(counts: np.ndarray, shares: np.ndarray) -> float:
-    """Sum over parts and classes of the distance between a part's share of the class and the wanted one.
+def least_gap(total: int, shares: np.ndarray, *, step: int) -> float:
+    """The least summed distance from the wanted counts when every part holds a multiple of a step.
+
+    A lower bound for whole groups whose sizes all are multiples of the step.
 
     Args:
-        counts: (n_parts, n_classes).
-        shares: (n_parts,).
+        total: sum of the parts, a multiple of step.
+        shares: (n_parts,) summing to 1.
     """
-    totals = counts.sum(axis=0)
-    return float(np.abs(counts / totals - shares[:, None]).sum())
+    wanted = shares * total / step
+    whole = np.floor(np.round(wanted, 9))
+    rounded_up = np.argsort(whole - wanted, kind="stable")[: round(total / step - whole.sum())]
+    whole[rounded_up] += 1
+    return round(float(np.abs(whole - wanted).sum()) * step, 6)
 
 
-def part_counts(sizes: np.ndarray, parts: np.ndarray, n_parts: int) -> np.ndarray:
-    """(n_parts, n_classes) sums of the (n_groups, n_classes) sizes of the groups in each part."""
-    counts = np.zeros((n_parts, sizes.shape[1]), sizes.dtype)
-    np.add.at(counts, parts, sizes)
-    return counts
+def assign(problem: Problem) -> tuple[np.ndarray, bool]:
+    """Assign every group to a part, all classes as near their shares as is found, in work linear in the entries.
 
-
-def search(problem: Problem, *, seed: int, starts: int = _STARTS) -> np.ndarray:
-    """Assign groups to parts; the best of several greedy starts, each improved until no move or swap helps.
-
-    The work is counted, not timed. Where a start would take more than MAX_CELLS, it is left as good as it has become,
-    and two starts, one of each kind, have to do.
-
-    Args:
-        seed: decides the order in which groups of one size are placed.
-        starts: how many orders are tried.
+    Groups that span classes are placed first and moved by a search, from several starts where that is little work;
+    the groups that a class has to itself then fill up what those leave, by subset sums.
 
     Returns:
-        (n_groups,) int64 part of each group. A part may lack a class where no start could give it one.
+        (n_groups,) int64 part of each group; a part may lack a class where no way was found to give it one. And
+        whether nothing is nearer in files, which is known where no group spans classes.
     """
-    found = []
-    for start in range(starts):
-        budget = Budget(MAX_CELLS)
-        climber = _Climber(problem, seed, start, budget)
-        climber.climb()
-        found.append((*climber.cost(), start, climber.parts))
-        is_perfect = climber.cost()[0] < _TOLERANCE and climber.cost()[1] < _TOLERANCE
-        if is_perfect or (start % 2 and budget.left < 0):
+    search = _Search(problem)
+    best, least_cost = search.parts, np.inf
+    work = Budget(search.work)
+    for start in range(_MAX_STARTS if len(search.spanning) else 1):
+        spent = search.run(start)
+        if search.cost() < least_cost - _TOLERANCE:
+            best, least_cost = search.parts.copy(), search.cost()
+        if not work.spend(spent) or not search.is_open().any():
             break
-    return min(found, key=lambda result: result[:3])[3]
+    return best, search.is_exact
 
 
-class _Climber:
-    """One start: its assignment and the counts that follow from it."""
+class _Search:
+    """An assignment, and the counts that follow from it."""
 
-    def __init__(self, problem: Problem, seed: int, start: int, budget: Budget) -> None:
-        self.budget = budget
-        self.shares = problem.shares[:, None]
-        self.n_parts = len(problem.shares)
-        # Two layers: shares of files decide, shares of originals break ties; presence is the class's groups.
-        self.layers = [sizes / sizes.sum(axis=0) for sizes in (problem.files, problem.originals)]
-        self.presence = (problem.files > 0).astype(np.int64)
-        self.order = np.array([keyed_hash(seed, start, key) for key in problem.keys], np.uint64)
-        _, self.kinds = np.unique(np.hstack([problem.files, problem.originals]), axis=0, return_inverse=True)
-        self.parts = np.full(len(problem.keys), -1, np.int64)
-        shape = (self.n_parts, self.presence.shape[1])
-        self.sums = [np.zeros(shape), np.zeros(shape)]
-        self.members = np.zeros(shape, np.int64)
-        if start % 2:
-            self._fill_evenly(problem.files)
-        else:
-            self._fill()
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.first = np.append(np.flatnonzero(np.diff(problem.groups, prepend=-1)), len(problem.groups))
+        n_classes = np.diff(self.first)
+        self.spanning = np.flatnonzero(n_classes > 1)
+        self.work = max(_LEAST_WORK, _WORK_AN_ENTRY * len(problem.groups))
+        self.parts = np.full(len(n_classes), -1, np.int64)
+        self.totals = problem.counts(self.parts)[:, -1]  # all in the last part
+        self.least = problem.least_gaps()
+        entries = problem.entries_by_class()
+        self.members = [problem.groups[at] for at in entries]
+        self.own = [at[n_classes[problem.groups[at]] == 1] for at in entries]
+        self.is_exact = False
 
-    def _fill(self) -> None:
-        """Greedy start: the largest group first, each to the part where the total cost is least after it."""
-        for group in np.lexsort((self.order, -self.layers[0].sum(axis=1))):
-            add = [self._change(layer, group) for layer in (0, 1)]
-            part = np.lexsort((np.round(add[1], 9), np.round(add[0], 9)))[0]
-            self._put(group, int(part))
+    def run(self, start: int) -> int:
+        """Make a new assignment, every start in another order; returns the work it took."""
+        self.parts[:], self.counts = -1, np.zeros((len(self.totals), len(self.problem.shares), 2), np.int64)
+        budget = Budget(self.work)
+        self._place(start)
+        work = self._settle(range(len(self.totals)))
+        while len(self.spanning) and self._climb(start, budget):
+            work += self._settle(np.flatnonzero(self.is_open()).tolist())
+        return work + self.work - budget.left
 
-    def _fill_evenly(self, files: np.ndarray) -> None:
-        """Greedy start as scikit-learn's: the most one-sided group first, each to where the parts differ least."""
-        each_part = np.eye(self.n_parts)[:, :, None]
-        self.budget.spend(len(files) * self.n_parts * self.sums[0].size)
-        for group in np.lexsort((self.order, -files.std(axis=1))):
-            sums = self.sums[0] + each_part * self.layers[0][group]  # (n_parts tried, n_parts, n_classes)
-            spread = (sums / self.shares).std(axis=1).mean(axis=1)
-            fullness = self.sums[0].sum(axis=1) / self.shares[:, 0]
-            self._put(group, int(np.lexsort((np.round(fullness, 9), np.round(spread, 9)))[0]))
+    def cost(self) -> float:
+        """Distance from the shares over all classes and parts, with a large penalty for each class a part lacks."""
+        classes, parts = np.indices(self.counts.shape[:2]).reshape(2, -1)
+        return float(self._costs(self.counts[classes, parts], classes, parts).sum())
 
-    def _change(self, layer: int, group: int) -> np.ndarray:
-        """(n_parts,) change of the cost when a group not yet placed goes to each part."""
-        size = self.layers[layer][group]
-        gap = np.abs(self.sums[layer] + size - self.shares) - np.abs(self.sums[layer] - self.shares)
-        change = np.asarray(gap.sum(axis=1))
-        if layer == 0:
-            change = change - _MISSING * ((self.members == 0) & (self.presence[group] > 0)).sum(axis=1)
-        return change
+    def is_open(self) -> np.ndarray:
+        """(n_classes,) whether an assignment nearer to the wanted counts may exist."""
+        lacks = (self.counts[..., 0] == 0).any(axis=1)
+        return np.asarray(lacks | (self.problem.gaps(self.counts) > self.least + 1e-6).any(axis=1))
+
+    def _entries(self, group: int) -> slice:
+        return slice(self.first[group], self.first[group + 1])
 
     def _put(self, group: int, part: int) -> None:
-        for sign, place in ((-1, int(self.parts[group])), (1, part)):
-            if place >= 0:
-                for layer in (0, 1):
-                    self.sums[layer][place] += sign * self.layers[layer][group]
-                self.members[place] += sign * self.presence[group]
+        classes, sizes = self.problem.classes[self._entries(group)], self.problem.sizes[self._entries(group)]
+        if self.parts[group] >= 0:
+            self.counts[classes, self.parts[group]] -= sizes
+        self.counts[classes, part] += sizes
         self.parts[group] = part
 
-    def cost(self) -> tuple[float, float]:
-        """Relative gaps of files (with a large penalty for each class a part lacks) and of originals."""
-        gaps = [float(np.abs(self.sums[layer] - self.shares).sum()) for layer in (0, 1)]
-        return round(gaps[0] + _MISSING * int((self.members == 0).sum()), 9), round(gaps[1], 9)
+    def _place(self, start: int) -> None:
+        """Put the groups that span classes, the largest first, each where its classes are emptiest."""
+        share = self.problem.sizes[:, 0] / self.totals[self.problem.classes, 0]
+        weight = np.add.reduceat(share, self.first[:-1])[self.spanning]
+        if start:
+            weight *= 1 + self._draws("place", start) / 2.0**64
+        for group in self.spanning[np.argsort(-weight, kind="stable")].tolist():
+            classes, size = self.problem.classes[self._entries(group)], share[self._entries(group), None]
+            held = self.counts[classes, :, 0]
+            fullness = (2 * held / self.totals[classes, :1] + size) * size / self.problem.shares
+            lacking = (held == 0).sum(axis=0)
+            self._put(group, int(np.argmin((fullness.sum(axis=0) - _MISSING * lacking).round(9))))
 
-    def climb(self) -> None:
-        """Take the best move, or else the first swap found, until neither helps or the budget is used up."""
-        while self._move() or any(self._swap(*pair) for pair in combinations(range(self.n_parts), 2)):
-            pass
+    def _draws(self, purpose: str, start: int) -> np.ndarray:
+        return np.array([keyed_hash(self.problem.key, purpose, start, int(group)) for group in self.spanning])
 
-    def _representatives(self, part: int) -> np.ndarray:
-        """One group of every kind in a part, in the order of their keys: equal groups are interchangeable."""
-        members = np.flatnonzero(self.parts == part)
-        members = members[np.argsort(self.order[members], kind="stable")]
-        _, at = np.unique(self.kinds[members], return_index=True)
-        return np.asarray(members[np.sort(at)])
+    def _settle(self, classes: Iterable[int]) -> int:
+        """Divide the groups that a class has to itself, given those that span classes; returns the states visited."""
+        wanted = np.rint(self.problem.shares * SCALE).astype(np.int64)[:, None]
+        work = 0
+        for label in classes:
+            groups, sizes = self.problem.groups[self.own[label]], self.problem.sizes[self.own[label]]
+            if len(groups):
+                placed = self.parts[groups] >= 0
+                np.subtract.at(self.counts[label], self.parts[groups[placed]], sizes[placed])
+                targets = wanted * self.totals[label] - SCALE * self.counts[label]
+                key = joined_key(self.problem.key, str(label))
+                own = OwnGroups(sizes, targets, self.counts[label, :, 0] == 0, key)
+                self.parts[groups], is_exact, states = own.solve(self.least[label])
+                np.add.at(self.counts[label], self.parts[groups], sizes)
+                self.is_exact = is_exact and not len(self.spanning)
+                work += states
+        return work
 
-    def _move(self) -> bool:
-        best: tuple[float, float, int, int] | None = None
-        for source in range(self.n_parts):
-            groups = self._representatives(source)
-            for target in range(self.n_parts):
-                if target != source and len(groups) and self.budget.spend(len(groups) * self.presence.shape[1]):
-                    change = self._pair_change(source, target, groups, None)
-                    at = int(np.lexsort((change[1], change[0]))[0])
-                    option = (float(change[0][at]), float(change[1][at]), int(groups[at]), target)
-                    best = option if best is None or option[:2] < best[:2] else best
-        if best is None or not _improves(best[0], best[1]):
-            return False
-        self._put(best[2], best[3])
-        return True
+    def _climb(self, start: int, budget: Budget) -> bool:
+        """Move groups that span classes, alone or against another, until nothing helps; whether anything did."""
+        order = self.spanning[np.argsort(self._draws("climb", start))].tolist()
+        helped, n_idle = False, 0
+        while n_idle < len(order):
+            is_open = self.is_open()
+            for group in order:
+                if budget.left < 0:
+                    return helped
+                n_idle += 1
+                if is_open[self.problem.classes[self._entries(group)]].any() and self._improve(group, budget):
+                    helped, n_idle = True, 0
+        return helped
 
-    def _swap(self, left: int, right: int) -> bool:
-        ours, theirs = self._representatives(left), self._representatives(right)
-        room = max(1, int((_CELLS_AT_ONCE / self.presence.shape[1]) ** 0.5))
-        for first, second in _blocks(ours, theirs, room):
-            if not self.budget.spend(len(first) * len(second) * self.presence.shape[1]):
-                return False
-            change = self._pair_change(left, right, first, second)
-            at = int(np.lexsort((change[1].ravel(), change[0].ravel()))[0])
-            if _improves(float(change[0].ravel()[at]), float(change[1].ravel()[at])):
-                row, column = divmod(at, len(second))
-                self._put(int(first[row]), right)
-                self._put(int(second[column]), left)
+    def _improve(self, group: int, budget: Budget) -> bool:
+        """Give a group to another part, if that helps alone or with a group that shares a class coming back."""
+        here = int(self.parts[group])
+        others = np.delete(np.arange(len(self.problem.shares)), here)
+        changes = self._changes(np.full(len(others), group), others, budget)
+        if changes.min() < -_TOLERANCE:
+            self._put(group, int(others[changes.argmin()]))
+            return True
+        near = np.unique(np.concatenate([self.members[label] for label in self.problem.classes[self._entries(group)]]))
+        for at in np.argsort(changes, kind="stable"):
+            partners = near[self.parts[near] == others[at]]
+            self._put(group, int(others[at]))
+            back = self._changes(partners, np.full(len(partners), here), budget)
+            if len(back) and changes[at] + back.min() < -_TOLERANCE:
+                self._put(int(partners[back.argmin()]), here)
                 return True
+            self._put(group, here)
         return False
 
-    def _pair_change(
-        self, source: int, target: int, out: np.ndarray, back: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Cost changes of both layers when each of `out` goes from source to target (and each of `back` returns)."""
-        changes = []
-        for layer in (0, 1):
-            net = _net(self.layers[layer], out, back)
-            change = np.zeros(net.shape[:-1])
-            for part, sign in ((source, -1), (target, 1)):
-                gap = self.sums[layer][part] - self.shares[part]
-                change += (np.abs(gap + sign * net) - np.abs(gap)).sum(axis=-1)
-            changes.append(change)
-        net_members = _net(self.presence, out, back)
-        for part, sign in ((source, -1), (target, 1)):
-            lacks = (self.members[part] + sign * net_members == 0).sum(axis=-1) - (self.members[part] == 0).sum()
-            changes[0] = changes[0] + _MISSING * lacks
-        return np.round(changes[0], 9), np.round(changes[1], 9)
+    def _changes(self, groups: np.ndarray, targets: np.ndarray, budget: Budget) -> np.ndarray:
+        """(n,) changes of the cost if each of the groups alone went to its target, which is another part."""
+        n_entries = self.first[groups + 1] - self.first[groups]
+        owner = np.repeat(np.arange(len(groups)), n_entries)
+        entries = np.arange(len(owner)) + np.repeat(self.first[groups] - np.cumsum(n_entries) + n_entries, n_entries)
+        budget.spend(_WORK_A_LOOK + len(entries))
+        classes, sizes = self.problem.classes[entries], self.problem.sizes[entries]
+        change = np.zeros(len(entries))
+        for parts, added in ((self.parts[groups][owner], -sizes), (targets[owner], sizes)):
+            held = self.counts[classes, parts]
+            change += self._costs(held + added, classes, parts) - self._costs(held, classes, parts)
+        return np.asarray(np.bincount(owner, change, len(groups)).round(12))
 
-
-def _improves(file_change: float, original_change: float) -> bool:
-    return file_change < -_TOLERANCE or (file_change <= _TOLERANCE / 2 and original_change < -_TOLERANCE)
-
-
-def _net(sizes: np.ndarray, out: np.ndarray, back: np.ndarray | None) -> np.ndarray:
-    """(n_out, n_classes), or (n_out, n_back, n_classes): what leaves a part on balance."""
-    return sizes[out] if back is None else np.asarray(sizes[out][:, None] - sizes[back][None])
-
-
-def _blocks(left: np.ndarray, right: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for row in range(0, len(left), size):
-        for column in range(0, len(right), size):
-            yield left[row : row + size], right[column : column + size]
+    def _costs(self, counts: np.ndarray, classes: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        gaps = np.abs(counts / self.totals[classes] - self.problem.shares[parts][:, None])
+        return np.asarray(gaps[:, 0] + _TIE * gaps[:, 1] + _MISSING * (counts[:, 0] == 0))

@@ -1,12 +1,12 @@
 """Which clips share a source: a groups table, a pattern on the file name, or each clip alone."""
 
-import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from evensong.errors import DataError
 from evensong.intake.csv_tables import Problems, read_table
 from evensong.intake.names import name_fault, nfc
+from evensong.night.patterns import find_in_names
 
 GROUPS_FILE = "groups.csv"
 _SHOWN = 3
@@ -27,12 +27,13 @@ def assign_sources(
 
     Raises:
         DataError: a clip is in no row of the table, or the pattern does not find a source in its name.
+        ParamsError: the pattern takes too long.
     """
     if groups is not None:
         found = {path: groups.get(nfc(path)) for path in pcm_digests}
         advice = "not in groups.csv; add a row 'path,source_id' for each, the path relative to data/night"
     elif pattern is not None:
-        found = {path: _matched(pattern, path) for path in pcm_digests}
+        found = find_in_names("night.scan.group_pattern", pattern, pcm_digests)
         advice = (
             f"night.scan.group_pattern {pattern!r} does not find a source in the file name; correct the pattern, "
             "rename the files, list every clip in data/night/groups.csv, or set group_pattern: null where every "
@@ -45,11 +46,6 @@ def assign_sources(
         names = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise DataError(f"{len(missing)} of {len(found)} clips without a source ({names}): {advice}")
     return {path: source_id for path, source_id in found.items() if source_id is not None}
-
-
-def _matched(pattern: str, path: str) -> str | None:
-    match = re.search(pattern, nfc(PurePosixPath(path).stem))
-    return (match.group(1) or None) if match else None
 
 
 def read_groups(path: Path) -> dict[str, str]:

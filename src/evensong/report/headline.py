@@ -46,7 +46,7 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
             continue
         for number, score in enumerate(_SCORES[track](root)):
             name = "" if number else track
-            lines.append(f"{name:8}{score.what:41}{_number(score.value):>9}{_interval(score):>20}".rstrip())
+            lines.append(f"{name:8}{score.what:41}{_number(score.value):>9}{_interval(score):>20}")
     if ran:
         lines += ["", "Look next:", *(f"  {where:37}{why}" for where, why in _PLACES[ran])]
     return "\n".join(lines)
@@ -118,5 +118,5 @@ def _number(value: float | None) -> str:
 
 def _interval(score: Score) -> str:
     if score.low is None or score.high is None:
-        return ""
+        return "no interval"
     return f"{score.low:.3f} to {score.high:.3f}"

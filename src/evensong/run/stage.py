@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from evensong.errors import EvensongError
@@ -24,6 +24,9 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 _BUG = 70
 _DISK_FAULTS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _INTERRUPTED = "interrupted; nothing was published"
+_NO_MEMORY = "ERROR: out of memory"
+# What a library says that could not be loaded, and a thread that could not be started.
+_SIGNS_OF_NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't start new thread")
 
 
 def run_stage(main: Callable[[], None]) -> NoReturn:
@@ -41,18 +44,16 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
         _leave(f"ERROR: {error}", error.exit_code)
     except KeyboardInterrupt:
         _leave(_INTERRUPTED, 130)
-    except MemoryError as error:
-        _leave(f"ERROR: out of memory: {error}", 5)
     except OSError as error:
         if error.errno is None:
-            _bug(error)
+            _unexpected(error)
         _leave(f"ERROR: {error.strerror}{_folder_of(error)}", 5)
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DISK_FAULTS:  # the lowest byte is the kind of error
             _bug(error)
         _leave(f"ERROR: {error}", 5)
     except Exception as error:
-        _bug(error)
+        _unexpected(error)
     _leave("", 0)
 
 
@@ -71,10 +72,34 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     os._exit(130)
 
 
+def _unloaded(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Exit code and line where a stage's script has no memory to import what it needs."""
+    if not _lacks_memory(error):
+        sys.__excepthook__(kind, error, trace)
+        return
+    os.write(2, f"{_NO_MEMORY} while the program was loaded\n".encode())
+    os._exit(5)
+
+
+def _lacks_memory(error: BaseException | None) -> bool:
+    """Whether this error, or one behind it, came of a lack of memory or address space."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _folder_of(error: OSError) -> str:
     """Where it happened, without the file's name: a recording's name holds its patient's id."""
     folder = os.path.dirname(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
     return f" in {folder}" if folder else ""
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    if _lacks_memory(error):
+        _leave(_NO_MEMORY + (f": {error}" if isinstance(error, MemoryError) else ""), 5)
+    _bug(error)
 
 
 def _bug(error: Exception) -> NoReturn:
@@ -96,5 +121,6 @@ def _leave(message: str, code: int) -> NoReturn:
 
 
 die_with_parent()
+sys.excepthook = _unloaded
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, as in a shell's background
     signal.signal(signal.SIGINT, _interrupt)
