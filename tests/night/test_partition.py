@@ -2,10 +2,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from evensong.night.exact import prove
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from evensong.night.exact import prove
 from evensong.night.partition import Problem, part_counts, relative_gap, search
 
 SHARES = np.array([0.5, 0.3, 0.2])

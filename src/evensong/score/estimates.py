@@ -126,6 +126,14 @@ class Scored:
             return Estimate(value, *self.bootstrap.difference_by_influence(value, influence))
         return Estimate(value, *self.bootstrap.difference_interval(value, self.draws[name] - other.draws[name]))
 
+    def between(self, name: str, other: str) -> Estimate:
+        """One score minus another of the same units, paired; both must be known without draws."""
+        value = self.points[name] - self.points[other]
+        if self.bootstrap is None or np.isnan(value):
+            return Estimate(None, None, None, self.reason)
+        influence = self.influences[name] - self.influences[other]
+        return Estimate(value, *self.bootstrap.difference_by_influence(value, influence))
+
 
 def multiclass_scores(units: Units, weights: Floats | None = None) -> dict[str, Floats]:
     """The night track's scores; means over classes run over those present in the truth (of each draw)."""
