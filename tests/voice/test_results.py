@@ -338,7 +338,7 @@ def test_answer_says_the_numbers_of_the_table(controlled_folder, monkeypatch):
         assert rows[name][0].strip().startswith(f"{ensemble[key]['auroc']['value']:.3f} (")
     diversity = ensemble["minus_control"]["soft_mean"]["auroc"]
     numbers = f"{diversity['value']:+.3f} ({diversity['low']:+.3f} to {diversity['high']:+.3f})"
-    assert rows["soft mean"][2].strip() == numbers
+    assert rows["soft mean"][3].strip() == numbers
     (sentence,) = [line for line in text.splitlines() if line.startswith("- Class-share diversity")]
     assert numbers in sentence
     is_shown = diversity["low"] > 0 or diversity["high"] < 0
