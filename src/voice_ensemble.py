@@ -11,6 +11,7 @@ from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.voice import ensemble
+from evensong.voice.answer import answer_text, notes
 from evensong.voice.figures import draw_fusion
 from evensong.voice.fusion import Members, join_members
 
@@ -34,6 +35,8 @@ def main() -> None:
     fusion = ensemble.evaluate_fusion(members, control, evaluate)
     if warning := ensemble.unequal_arms(fusion):
         print(f"WARNING: {warning}", file=sys.stderr)
+    for note in notes(fusion):
+        print(f"NOTE: {note}")
     with publishing("voice_ensemble", [ENSEMBLE, METRICS, DETAILS, PLOTS]) as staged:
         staged[ENSEMBLE].mkdir()
         write_csv(staged[ENSEMBLE] / "predictions.csv", ensemble.predictions_table(fusion), float_format="%.9g")
@@ -43,7 +46,7 @@ def main() -> None:
         staged[PLOTS].mkdir()
         for name, table in ensemble.plot_tables(fusion).items():
             write_csv(staged[PLOTS] / f"{name}.csv", table, "%.6g", for_people=True)
-        (staged[PLOTS] / "answer.md").write_text(ensemble.answer_text(fusion), encoding="utf-8", newline="\n")
+        (staged[PLOTS] / "answer.md").write_text(answer_text(fusion), encoding="utf-8", newline="\n")
         draw_fusion(staged[PLOTS] / "fusion.png", fusion)
 
 

@@ -17,7 +17,13 @@ SETTINGS = Evaluate(seed=1, n_bootstrap=300, confidence=0.95)
 def units_of(labels, positive, groups):
     positive = np.asarray(positive, dtype=float)
     probabilities = np.column_stack([1 - positive, positive])
-    return Units(np.asarray(labels), probabilities, (positive >= 0.5).astype(int), [str(group) for group in groups])
+    return Units(
+        np.asarray(labels),
+        probabilities,
+        (positive >= 0.5).astype(int),
+        [str(group) for group in groups],
+        np.zeros(len(labels), int),
+    )
 
 
 def bootstrap_of(groups, settings=SETTINGS, label="voice", labels=None):

@@ -251,13 +251,15 @@ def test_scores_of_the_voice_track_equal_scikit_learn(case, cut):
     labels, probabilities = case
     labels[:2] = 0, 1
     chosen = (probabilities[:, 1] >= cut).astype(int)
-    found = binary_scores(Units(labels, probabilities, chosen, [str(item) for item in range(len(labels))]))
+    names = [str(item) for item in range(len(labels))]
+    found = binary_scores(Units(labels, probabilities, chosen, names, np.zeros(len(labels), int)))
     expected = {
         "accuracy": sk.accuracy_score(labels, chosen),
         "balanced_accuracy": sk.balanced_accuracy_score(labels, chosen),
         "macro_f1": sk.f1_score(labels, chosen, average="macro"),
         "mcc": sk.matthews_corrcoef(labels, chosen),
         "auroc": sk.roc_auc_score(labels, probabilities[:, 1]),
+        "auroc_pooled": sk.roc_auc_score(labels, probabilities[:, 1]),
         "auprc": sk.average_precision_score(labels, probabilities[:, 1]),
         "sensitivity": sk.recall_score(labels, chosen, pos_label=1),
         "specificity": sk.recall_score(labels, chosen, pos_label=0),

@@ -307,9 +307,13 @@ def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatc
     assert ensemble["n_control_members"] == 3
     arm = fusion.join_members({f"control{seed}": read_run(RUNS / f"control{seed}") for seed in (11, 12, 13)})
     fused = fusion.soft_mean(arm).subset("test")
-    assert ensemble["control"]["auroc"]["value"] == pytest.approx(
+    assert ensemble["control"]["auroc_pooled"]["value"] == pytest.approx(
         roc_auc_score(fused.labels, fused.probabilities[:, 1]), abs=1e-6
     )
+    by_fold = [fused.where(fused.table["fold"] == fold) for fold in fused.folds]
+    n_pairs = [int(rows.labels.sum() * (1 - rows.labels).sum()) for rows in by_fold]
+    aurocs = [roc_auc_score(rows.labels, rows.probabilities[:, 1]) for rows in by_fold]
+    assert ensemble["control"]["auroc"]["value"] == pytest.approx(np.average(aurocs, weights=n_pairs), abs=1e-6)
     for method, baseline in (("soft_mean", "control"), ("control", "best_single"), ("control", "control_best_single")):
         difference = ensemble[f"minus_{baseline}"][method]["auroc"]
         expected = ensemble[method]["auroc"]["value"] - ensemble[baseline]["auroc"]["value"]
@@ -327,13 +331,14 @@ def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatc
 def test_answer_says_the_numbers_of_the_table(controlled_folder, monkeypatch):
     monkeypatch.chdir(controlled_folder[0])
     ensemble, text = read("metrics/voice/details.json"), Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
-    assert "24 patients, 8 of them class 1; 3 sub-databases, control arm of 3; 95 % intervals" in text
+    people = f"24 patients, 8 of them class 1, {ensemble['n_pairs']} pairs"
+    assert f"{people}; 3 sub-databases, control arm of 3; 95 % intervals" in text
     rows = {cells[1].strip(): cells[2:] for line in text.splitlines() if len(cells := line.split("|")) > 3}
     for name, key in (("soft mean", "soft_mean"), ("best sub-database", "best_single"), ("control arm", "control")):
         assert rows[name][0].strip().startswith(f"{ensemble[key]['auroc']['value']:.3f} (")
     diversity = ensemble["minus_control"]["soft_mean"]["auroc"]
     numbers = f"{diversity['value']:+.3f} ({diversity['low']:+.3f} to {diversity['high']:+.3f})"
-    assert rows["soft mean"][2].strip() == numbers
+    assert rows["soft mean"][3].strip() == numbers
     (sentence,) = [line for line in text.splitlines() if line.startswith("- Class-share diversity")]
     assert numbers in sentence
     is_shown = diversity["low"] > 0 or diversity["high"] < 0
@@ -442,8 +447,9 @@ def test_member_that_predicted_other_patients_is_refused_and_nothing_is_publishe
 
 def test_pooled_score_and_patient_mean_by_hand(workspace):
     # Two folds, each tested once. Patient means: n1 (0.2 + 0.4) / 2 = 0.3, y1 0.6, n2 0.7, y2 (0.7 + 0.9) / 2 = 0.8.
-    # Pairs (yes, no): 0.6 > 0.3, 0.6 < 0.7, 0.8 > 0.3, 0.8 > 0.7: AUROC 3/4; by fold 1 and 1.
-    # By image: yes 0.6 0.7 0.9, no 0.2 0.4 0.7: 0.6 wins 2 of 3, 0.7 wins 2 and ties 1, 0.9 wins 3: 7.5 / 9.
+    # Pairs (yes, no): 0.6 > 0.3, 0.6 < 0.7, 0.8 > 0.3, 0.8 > 0.7: AUROC 3/4 pooled; within folds 2 of 2.
+    # By image: yes 0.6 0.7 0.9, no 0.2 0.4 0.7: 0.6 wins 2 of 3, 0.7 wins 2 and ties 1, 0.9 wins 3: 7.5 / 9;
+    # within folds 0.6 wins 2 of 2, 0.7 ties its one and 0.9 wins it: 3.5 / 4.
     folder = write_run("subdb5")
     rows = ["0,test,n1_0,n1,1,0,0.8,0.2", "0,test,n1_1,n1,1,0,0.6,0.4", "0,test,y1_0,y1,1,1,0.4,0.6"]
     rows += ["1,test,n2_0,n2,1,0,0.3,0.7", "1,test,y2_0,y2,1,1,0.3,0.7", "1,test,y2_1,y2,1,1,0.1,0.9"]
@@ -452,8 +458,10 @@ def test_pooled_score_and_patient_mean_by_hand(workspace):
     header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1"
     (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,3,0.5\n1,5,9,0,3,0.5\n")
     found = evaluate.evaluate_run(read_run(folder), SETTINGS)
-    assert found.pooled["patient"].points["auroc"] == pytest.approx(3 / 4)
-    assert found.pooled["image"].points["auroc"] == pytest.approx(7.5 / 9)
+    assert found.pooled["patient"].points["auroc"] == 1
+    assert found.pooled["patient"].points["auroc_pooled"] == pytest.approx(3 / 4)
+    assert found.pooled["image"].points["auroc"] == pytest.approx(3.5 / 4)
+    assert found.pooled["image"].points["auroc_pooled"] == pytest.approx(7.5 / 9)
     tree = evaluate.summary_tree(5, found, {"voice.evaluate": SETTINGS}, {"data": "as it is"})
     assert tree["data"] == "as it is"
     assert tree["patient"]["folds"]["auroc"] == {"mean": 1, "sd": 0, "n_defined": 2, "n_folds": 2}

@@ -10,6 +10,7 @@ from evensong.score import probability_scores as ranks
 from evensong.score import scores
 from evensong.score.intervals import Bootstrap
 from evensong.score.scores import Floats, Ints
+from evensong.score.within_folds import WithinFolds, auroc_within
 from evensong.schemas import Evaluate
 
 DIGITS = 6  # of every number written to metrics and summaries
@@ -28,12 +29,14 @@ class Units:
         probabilities: (n_units, n_classes) float64.
         predicted: (n_units,) int64 chosen class.
         groups: (n_units,) str, what the bootstrap draws.
+        folds: (n_units,) int, whose model scored the unit; None where ranks are compared over all units.
     """
 
     labels: Ints
     probabilities: Floats
     predicted: Ints
     groups: list[str]
+    folds: Ints | None = None
 
 
 ScoreSet: TypeAlias = Callable[[Units, Floats | None], dict[str, Floats]]
@@ -79,22 +82,26 @@ class Scored:
     Attributes:
         points: score by name; NaN where undefined.
         draws: (n_bootstrap,) by name; empty when there are no units.
+        influences: (n_units,) by name, of the scores whose variance is known without draws.
         bootstrap: where the draws come from; None when there are no units.
-        reason: why rank and class-mean scores are undefined, or None.
+        reason: why rank and class-mean scores are undefined, where they are.
     """
 
     points: dict[str, float]
     draws: dict[str, Floats]
+    influences: dict[str, Floats]
     bootstrap: Bootstrap | None
-    reason: str | None
+    reason: str
 
     def estimate(self, name: str) -> Estimate:
         """One score with its interval."""
         value = self.points[name]
         if self.bootstrap is None or np.isnan(value):
-            return Estimate(None, None, None, self.reason or "undefined")
+            return Estimate(None, None, None, self.reason)
         if name in NO_INTERVAL:
             return Estimate(value, None, None, NO_INTERVAL[name])
+        if name in self.influences:
+            return Estimate(value, *self.bootstrap.interval_by_influence(value, self.influences[name]))
         return Estimate(value, *self.bootstrap.interval(value, self.draws[name], BOUNDS.get(name, (0.0, 1.0))))
 
     def estimates(self) -> dict[str, Estimate]:
@@ -111,10 +118,21 @@ class Scored:
             raise ValueError("a paired difference needs both sides scored with one Bootstrap")
         value = self.points[name] - other.points[name]
         if self.bootstrap is None or np.isnan(value):
-            return Estimate(None, None, None, self.reason or other.reason or "undefined")
+            return Estimate(None, None, None, self.reason if np.isnan(self.points[name]) else other.reason)
         if name in NO_INTERVAL:
             return Estimate(value, None, None, NO_INTERVAL[name])
+        if name in self.influences:
+            influence = self.influences[name] - other.influences[name]
+            return Estimate(value, *self.bootstrap.difference_by_influence(value, influence))
         return Estimate(value, *self.bootstrap.difference_interval(value, self.draws[name] - other.draws[name]))
+
+    def between(self, name: str, other: str) -> Estimate:
+        """One score minus another of the same units, paired; both must be known without draws."""
+        value = self.points[name] - self.points[other]
+        if self.bootstrap is None or np.isnan(value):
+            return Estimate(None, None, None, self.reason)
+        influence = self.influences[name] - self.influences[other]
+        return Estimate(value, *self.bootstrap.difference_by_influence(value, influence))
 
 
 def multiclass_scores(units: Units, weights: Floats | None = None) -> dict[str, Floats]:
@@ -129,16 +147,31 @@ def multiclass_scores(units: Units, weights: Floats | None = None) -> dict[str, 
 
 
 def binary_scores(units: Units, weights: Floats | None = None) -> dict[str, Floats]:
-    """The voice track's scores; class 1 is positive."""
+    """The voice track's scores; class 1 is positive. The two of `aurocs_of` have no draws."""
     labels, probabilities = units.labels, units.probabilities
     recall = scores.class_recall(scores.confusion(labels, units.predicted, 2, weights))
-    return _label_scores(units, weights) | {
-        "auroc": ranks.auroc(labels == 1, probabilities[:, 1], weights),
-        "auprc": ranks.average_precision(labels == 1, probabilities[:, 1], weights),
-        "sensitivity": recall[..., 1],
-        "specificity": recall[..., 0],
-        "brier": ranks.brier(labels, probabilities, weights),
-        "calibration_error": ranks.calibration_error(labels, probabilities, weights),
+    ranked = {} if weights is not None else {name: np.asarray(one.value) for name, one in aurocs_of(units).items()}
+    return (
+        ranked
+        | _label_scores(units, weights)
+        | {
+            "auprc": ranks.average_precision(labels == 1, probabilities[:, 1], weights),
+            "sensitivity": recall[..., 1],
+            "specificity": recall[..., 0],
+            "brier": ranks.brier(labels, probabilities, weights),
+            "calibration_error": ranks.calibration_error(labels, probabilities, weights),
+        }
+    )
+
+
+def aurocs_of(units: Units) -> dict[str, WithinFolds]:
+    """AUROC within folds, and pooled over them; none where the units have no folds."""
+    if units.folds is None:
+        return {}
+    positive, scored = units.labels == 1, units.probabilities[:, 1]
+    return {
+        "auroc": auroc_within(positive, scored, units.folds),
+        "auroc_pooled": auroc_within(positive, scored, np.zeros(len(scored), np.int64)),
     }
 
 
@@ -155,11 +188,12 @@ def score(units: Units, score_set: ScoreSet, bootstrap: Bootstrap | None) -> Sco
     """
     if bootstrap is None:
         names = score_set(_one_unit(units), None)
-        return Scored({name: float("nan") for name in names}, {}, None, "no items")
+        return Scored({name: float("nan") for name in names}, {}, {}, None, "no items")
     points = {name: float(value) for name, value in score_set(units, None).items()}
     draws = bootstrap.draws(lambda weights: score_set(units, weights))
-    reason = "one class in the truth" if len(np.unique(units.labels)) < 2 else None
-    return Scored(points, draws, bootstrap, reason)
+    reason = "one class in the truth" if len(np.unique(units.labels)) < 2 else "no fold holds both classes"
+    influences = {name: one.influence for name, one in aurocs_of(units).items()}
+    return Scored(points, draws, influences, bootstrap, reason)
 
 
 def points_of(units: Units, score_set: ScoreSet) -> dict[str, float | None]:
@@ -192,4 +226,5 @@ def _label_scores(units: Units, weights: Floats | None) -> dict[str, Floats]:
 def _one_unit(units: Units) -> Units:
     """A made-up unit, to learn the names of a score set."""
     n_classes = units.probabilities.shape[1]
-    return Units(np.zeros(1, int), np.full((1, n_classes), 1 / n_classes), np.zeros(1, int), ["-"])
+    folds = None if units.folds is None else np.zeros(1, int)
+    return Units(np.zeros(1, int), np.full((1, n_classes), 1 / n_classes), np.zeros(1, int), ["-"], folds)

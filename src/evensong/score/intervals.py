@@ -24,6 +24,11 @@ INTERVAL = (
 )
 DIFFERENCE = "paired: Student's t times the bootstrap standard error to either side, both sides on the same draws"
 
+BY_FOLD = (
+    "DeLong's variance with the pairs of all folds taken together and patients as groups, in Wilson's interval with "
+    "Student's t"
+)
+_TOO_FEW = "fewer than two groups of a class"
 _MAX_CHUNK = 1 << 20  # weights held at once, draws times items
 _MIN_DEFINED = 0.9  # share of draws in which a score must be defined for it to have an interval
 _NO_VARIANCE = 1e-18  # rounding alone stays below this
@@ -51,6 +56,7 @@ class Bootstrap:
     """
 
     def __init__(self, groups: Sequence[str], labels: Ints, settings: Evaluate, label: str) -> None:
+        self._labels = np.asarray(labels)
         names, self._group_of_item = np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)
         self.n_groups = len(names)
         self._n_if_certain = _n_if_certain(_groups_by_class(self._group_of_item, labels))
@@ -86,10 +92,26 @@ class Bootstrap:
             bounds: smallest and largest value the score can take.
         """
         reason = self._refusal(draws)
-        if reason:
-            return Interval(None, None, reason)
+        return Interval(None, None, reason) if reason else self._wilson(value, self._variance(draws), bounds)
+
+    def interval_by_influence(self, value: float, influence: Floats) -> Interval:
+        """The same interval of a score from 0 to 1, from what each item moves it by instead of from draws.
+
+        Args:
+            value: the score of all items.
+            influence: (n_items,) as `within_folds.auroc_within` gives it; items of one group move it together.
+        """
+        variance = self._influence_variance(influence)
+        return self._wilson(value, variance, (0.0, 1.0)) if variance is not None else Interval(None, None, _TOO_FEW)
+
+    def difference_by_influence(self, value: float, influence: Floats) -> Interval:
+        """The interval of a paired difference, from the difference of both sides' influences."""
+        variance = self._influence_variance(influence)
+        return self._student(value, variance) if variance is not None else Interval(None, None, _TOO_FEW)
+
+    def _wilson(self, value: float, variance: float, bounds: tuple[float, float]) -> Interval:
         bottom, span = bounds[0], bounds[1] - bounds[0]
-        share, variance = (value - bottom) / span, self._variance(draws) / span**2
+        share, variance = (value - bottom) / span, variance / span**2
         has_variance = variance > _NO_VARIANCE and 0 < share < 1
         low, high = wilson(share, share * (1 - share) / variance if has_variance else self._n_if_certain, self._t)
         return Interval(bottom + span * low, bottom + span * high)
@@ -102,10 +124,23 @@ class Bootstrap:
             draws: (n_bootstrap,) the difference in each draw, NaN where undefined.
         """
         reason = self._refusal(draws)
-        if reason:
-            return Interval(None, None, reason)
-        half = self._t * float(np.sqrt(self._variance(draws)))
+        return Interval(None, None, reason) if reason else self._student(value, self._variance(draws))
+
+    def _student(self, value: float, variance: float) -> Interval:
+        half = self._t * float(np.sqrt(variance))
         return Interval(value - half, value + half)
+
+    def _influence_variance(self, influence: Floats) -> float | None:
+        """Sum over groups of the squared influence, class by class; None where a class has one group."""
+        total = 0.0
+        for label in np.unique(self._labels):
+            rows = self._labels == label
+            members, of_item = np.unique(self._group_of_item[rows], return_inverse=True)
+            if len(members) < 2:
+                return None
+            moved = np.bincount(of_item, influence[rows])
+            total += float(np.square(moved).sum()) * len(members) / (len(members) - 1)
+        return total
 
     def _refusal(self, draws: Floats) -> str | None:
         if self.n_groups < 2:

@@ -9,9 +9,10 @@ import pandas as pd
 from evensong.score import palette
 from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
-from evensong.score.intervals import DIFFERENCE, INTERVAL
+from evensong.score.intervals import BY_FOLD, DIFFERENCE, INTERVAL
 from evensong.schemas import Evaluate
-from evensong.voice.disclosure import SMALLEST_COUNT, told, told_split, untold_scores
+from evensong.score.within_folds import auroc_within
+from evensong.voice.disclosure import SMALLEST_COUNT, WITHHELD, told, told_split, untold_scores
 from evensong.voice.fusion import (
     METHODS,
     Members,
@@ -22,16 +23,11 @@ from evensong.voice.fusion import (
     natural_share,
     validation_aurocs,
 )
-from evensong.voice.patients import CHANCE, HEADLINE, Level, counts_of, level_of, units_of
+from evensong.voice.patients import CHANCE, TOLD, WITHIN, Level, counts_of, level_of, units_of
 
 BASELINE = "best_single"
 CONTROL = "control"
 CONTROL_BASELINE = "control_best_single"
-QUESTION = "Did class-share diversity help, or only ensembling?"
-NO_CONTROL = (
-    "There is no control arm, so the two cannot be told apart: list as many seeds in voice.control_seeds as there are "
-    "sub-databases."
-)
 NAMES = {
     "soft_mean": "soft mean",
     "majority": "majority",
@@ -41,19 +37,11 @@ NAMES = {
     CONTROL: "control arm",
     CONTROL_BASELINE: "best control member",
 }
-_READING = (
-    "Best is the highest AUROC over the validation patients. The control arm is the soft mean of members that were all "
-    "trained at the natural class shares and differ by their seed only. The soft mean answers; the other fusions are "
-    "secondary."
-)
-_VERDICTS = {
-    "higher": "shown to be higher",
-    "lower": "shown to be lower",
-    "not distinguishable": "not distinguishable from zero",
-    "undefined": "undefined",
-}
 RULES = {
     "patient": "mean probability over the patient's recordings; scores pool the test patients of all folds",
+    "auroc": WITHIN,
+    "auroc_interval": BY_FOLD,
+    "auroc_pooled": "AUROC over the test patients of all folds together, although their scores are not on one scale",
     "interval": f"{INTERVAL}; groups are patients; the draws are the same for every method",
     "difference": DIFFERENCE,
     "primary": "the soft mean; with four fusions and two baselines, one of the others can differ by chance",
@@ -87,7 +75,7 @@ class Fusion:
         levels: patient predictions by method, 'best_single' and, with a control arm, 'control' and
             'control_best_single'.
         scored: their scores.
-        member_aurocs: pooled test AUROC of each member alone, the control arm's members included.
+        member_aurocs: test AUROC of each member alone, the control arm's members included.
         confidence: of the intervals, such as 0.95.
     """
 
@@ -138,6 +126,23 @@ def comparisons(fusion: Fusion) -> dict[tuple[str, str, str], Estimate]:
     }
 
 
+def pooled_gap(fusion: Fusion) -> Estimate:
+    """The soft mean's pooled AUROC minus the one within folds, paired: what the folds' unlike scales do to it."""
+    return fusion.scored["soft_mean"].between("auroc_pooled", "auroc")
+
+
+def compared(fusion: Fusion) -> dict[str, Any]:
+    """Pairs that the headline compares, and folds that hold both classes; withheld where they would count a few."""
+    test = fusion.levels["soft_mean"].test
+    within = auroc_within(test.labels == 1, test.probabilities[:, 1], test.table["fold"].to_numpy(np.int64))
+    is_told = not untold_scores(*counts_of(test))
+    return {
+        "n_pairs": within.n_pairs if is_told else WITHHELD,
+        "n_folds": len(test.folds),
+        "n_folds_of_both_classes": within.n_folds if is_told else WITHHELD,
+    }
+
+
 def unequal_arms(fusion: Fusion) -> str | None:
     """What is wrong with a control arm of another size than the sub-databases'; None where nothing is."""
     if fusion.control is None or len(fusion.control.names) == len(fusion.members.names):
@@ -180,11 +185,13 @@ def details_tree(fusion: Fusion) -> dict[str, Any]:
         "n_positive": n_positive,
         "n_members": len(fusion.members.names),
         "n_control_members": len(fusion.control.names) if fusion.control else 0,
+        "pooled_minus_within": pooled_gap(fusion).tree(),
+        **compared(fusion),
     }
     for method, scored in fusion.scored.items():
-        tree[method] = {name: scored.estimate(name).tree() for name in HEADLINE}
+        tree[method] = {name: scored.estimate(name).tree() for name in TOLD}
     for (method, baseline, name), difference in comparisons(fusion).items():
-        if name in HEADLINE:
+        if name in TOLD:
             tree.setdefault(f"minus_{baseline}", {}).setdefault(method, {})[name] = difference.tree()
     return tree
 
@@ -264,7 +271,7 @@ def _difference_rows(fusion: Fusion) -> list[dict[str, Any]]:
 
 
 def _member_aurocs(members: Members) -> dict[str, float | None]:
-    """Pooled test AUROC by patient of each member alone; None where undefined."""
+    """Test AUROC by patient of each member alone; None where undefined."""
     found = {}
     for name, member in zip(members.names, members.patients, strict=True):
         level = level_of(member)
@@ -273,7 +280,7 @@ def _member_aurocs(members: Members) -> dict[str, float | None]:
 
 
 def _members_tree(fusion: Fusion) -> dict[str, Any]:
-    """Per member: training share, validation AUROC and weight in each fold, pooled test AUROC."""
+    """Per member: training share, validation AUROC and weight in each fold, test AUROC."""
     members = fusion.members
     aurocs = validation_aurocs(members)
     weights = member_weights(aurocs)
@@ -296,54 +303,3 @@ def _by_fold(members: Members, values: Any) -> dict[str, float | None]:
         f"fold_{fold:02d}": None if value != value else rounded(value)
         for fold, value in zip(members.folds, values, strict=True)
     }
-
-
-def caption(fusion: Fusion) -> str:
-    """How many patients and members the numbers rest on."""
-    n, n_positive = told_split(*counts_of(fusion.levels["soft_mean"].test))
-    control = f", control arm of {len(fusion.control.names)}" if fusion.control else ""
-    return (
-        f"{n} patients, {n_positive} of them class 1; {len(fusion.members.names)} sub-databases{control}; "
-        f"{100 * fusion.confidence:g} % intervals"
-    )
-
-
-def answer_text(fusion: Fusion) -> str:
-    """Markdown for git: the table, what it answers, and a warning where the arms are not of one size."""
-    warning = unequal_arms(fusion)
-    parts = [
-        f"# {QUESTION}",
-        f"AUROC by patient over the pooled test folds; {caption(fusion)}; differences are paired. {_READING}",
-        _table(fusion),
-        "\n".join(f"- {sentence}" for sentence in _sentences(fusion)),
-        f"**Warning**: {warning}." if warning else "",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _table(fusion: Fusion) -> str:
-    differences = comparisons(fusion)
-    baselines = fusion.references
-    header = ["", "AUROC", *(f"minus {NAMES[baseline]}" for baseline in baselines)]
-    rows = [header, ["---"] * len(header)]
-    for method in [*METHODS, *baselines]:
-        cells = [fusion.scored[method].estimate("auroc").text()]
-        for baseline in baselines:
-            found = differences.get((method, baseline, "auroc"))
-            cells.append(found.text("+") if found else "")
-        rows.append([NAMES[method], *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _sentences(fusion: Fusion) -> list[str]:
-    """The primary comparisons, by soft mean."""
-    differences = comparisons(fusion)
-    asked = [("Both together, fused sub-databases minus the best of them", "soft_mean", BASELINE)]
-    if fusion.control:
-        asked += [
-            ("Ensembling alone, control arm minus the best of its members", CONTROL, CONTROL_BASELINE),
-            ("Class-share diversity, fused sub-databases minus control arm", "soft_mean", CONTROL),
-        ]
-    found = [(what, differences[method, baseline, "auroc"]) for what, method, baseline in asked]
-    sentences = [f"{what}: {one.text('+')}, {_VERDICTS[verdict(one)]}." for what, one in found]
-    return sentences if fusion.control else [*sentences, NO_CONTROL]

@@ -33,7 +33,7 @@ from evensong.score.predictions import Predictions, TrainingRun
 from evensong.params import Section
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told, untold_scores
-from evensong.voice.patients import CHANCE, HALF, HEADLINE, Level, counts_of, levels_of, units_of
+from evensong.voice.patients import CHANCE, HALF, TOLD, Level, counts_of, levels_of, units_of
 from evensong.voice.tables import IDS, item_ids
 
 _MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
@@ -156,7 +156,7 @@ def details_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for subdb, one in found.items():
         scored = one.pooled["patient"]
-        headline = {name: scored.estimate(name).tree() for name in HEADLINE}
+        headline = {name: scored.estimate(name).tree() for name in TOLD}
         tree[f"subdb{subdb}"] = {"patient": headline | {"n": told(_n_groups(one.levels["patient"].test))}}
     return tree
 
@@ -216,7 +216,7 @@ def _fold_row(level: Level, fold: int) -> dict[str, Any]:
 
 def _fold_means(per_fold: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Mean and deviation over the folds in which a score is defined, and how many those are."""
-    names = points_of(Units(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0, int), []), binary_scores)
+    names = points_of(Units(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0, int), [], np.zeros(0, int)), binary_scores)
     means: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [row[name] for row in per_fold if row[name] is not None]

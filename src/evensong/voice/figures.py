@@ -17,15 +17,13 @@ from evensong.score import palette
 from evensong.score.estimates import Estimate
 from evensong.score.palette import BLACK, GREY
 from evensong.voice.disclosure import told_split
+from evensong.voice.answer import NO_CONTROL, QUESTION, caption
 from evensong.voice.ensemble import (
     BASELINE,
     CONTROL,
     CONTROL_BASELINE,
     NAMES,
-    NO_CONTROL,
-    QUESTION,
     Fusion,
-    caption,
     comparisons,
     unequal_arms,
 )
@@ -69,7 +67,8 @@ def draw_subdbs(path: Path, found: Mapping[int, SubDatabase], confidence: float)
     n, n_positive = told_split(*counts_of(levels["patient"].test))
     n_images, _ = counts_of(levels["image"].test)
     title = (
-        f"Each sub-database alone, pooled test folds\n{n} patients, {n_positive} of them class 1, {n_images} images; "
+        f"Each sub-database alone, AUROC within test folds\n{n} patients, {n_positive} of them class 1, "
+        f"{n_images} images; "
         f"{100 * confidence:g} % intervals"
     )
     with two_panels(path, title) as panels:
@@ -116,7 +115,7 @@ def _draw_scores(axes: Axes, fusion: Fusion) -> None:
             names.append(name)
     axes.set_yticks(range(len(names)), names)
     axes.axvline(CHANCE["auroc"], color=GREY, linewidth=0.9, linestyle="--")
-    axes.set_xlabel("AUROC by patient, pooled test folds")
+    axes.set_xlabel("AUROC by patient, within test folds")
     _legend(axes, {"chance": ("--", GREY)})
 
 

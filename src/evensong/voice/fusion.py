@@ -12,7 +12,7 @@ import numpy as np
 
 from evensong.errors import DataError
 from evensong.score.predictions import KEY_COLUMNS, Predictions, TrainingRun
-from evensong.score.probability_scores import auroc
+from evensong.score.within_folds import auroc_within
 from evensong.score.scores import Floats
 from evensong.voice.patients import HALF, Level, check_one_label, decide, level_of, two_columns
 
@@ -111,14 +111,14 @@ def validation_aurocs(members: Members) -> Floats:
     validation is too small to rank members, and nothing tested in a fold may choose for it.
     """
     table = members.patients[0].table
-    is_val = (table["subset"] == "val").to_numpy()
+    is_val, folds = (table["subset"] == "val").to_numpy(), table["fold"].to_numpy(np.int64)
     values = np.full((len(members.names), len(members.folds)), np.nan)
     for column, fold in enumerate(members.folds):
         tested = table.loc[(table["subset"] == "test") & (table["fold"] == fold), "group"]
         rows = is_val & ~table["group"].isin(tested).to_numpy()
         positive = members.patients[0].labels[rows] == 1
         for row, member in enumerate(members.patients):
-            values[row, column] = auroc(positive, member.probabilities[rows, 1])
+            values[row, column] = auroc_within(positive, member.probabilities[rows, 1], folds[rows]).value
     return values
 
 
@@ -128,7 +128,11 @@ def best_member(members: Members) -> int:
     Every tested patient is a validation patient of some fold, so that this choice favours the single member and
     never the fusion that is compared with it.
     """
-    aurocs = [auroc(val.labels == 1, val.probabilities[:, 1]) for val in (m.subset("val") for m in members.patients)]
+    validation = [member.subset("val") for member in members.patients]
+    aurocs = [
+        auroc_within(val.labels == 1, val.probabilities[:, 1], val.table["fold"].to_numpy(np.int64)).value
+        for val in validation
+    ]
     return int(np.nan_to_num(aurocs, nan=0.0).argmax())
 
 

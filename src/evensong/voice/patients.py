@@ -12,7 +12,9 @@ from evensong.score.scores import Floats, Ints
 
 LEVELS = ("patient", "image")
 HEADLINE = ("auroc", "balanced_accuracy")
-CHANCE = {"auroc": 0.5, "balanced_accuracy": 0.5}
+TOLD = (*HEADLINE, "auroc_pooled")  # what metrics/voice/ holds of every arm
+CHANCE = dict.fromkeys(TOLD, 0.5)
+WITHIN = "folds are different models, so AUROC compares a positive with the negatives of its own fold only"
 HALF = Threshold(0.5, "fixed")
 
 Thresholds = dict[int, Threshold]
@@ -63,6 +65,7 @@ def units_of(predictions: Predictions, thresholds: Thresholds) -> Units:
         predictions.probabilities,
         decide(predictions, thresholds),
         predictions.table["group"].tolist(),
+        predictions.table["fold"].to_numpy(np.int64),
     )
 
 
