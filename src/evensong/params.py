@@ -48,8 +48,6 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}") from error
     except YAMLError as error:
         raise ParamsError(f"{path}: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise ParamsError(f"{path}: brackets nested too deeply") from error
     except (ValueError, LookupError) as error:  # a number of too many digits, a day that no month has, !!int x
         raise ParamsError(f"{path}: a value that cannot be read ({error})") from error
     if not isinstance(tree, dict):

@@ -65,6 +65,8 @@ def check_recording(suffix: str, folder: Path, raw: bytes) -> str:
         predicted = str(fault)
     if predicted != ("used" if scanned in _OF_CONTENT else scanned):
         raise Disagreement(f"the scan says {scanned!r}, predict {predicted!r}")
+    if wave is not None and not (wave.size and np.abs(wave).max() <= 8):
+        raise Disagreement("a wave without samples, with NaN, or far out of range is used")
     if wave is not None and not np.array_equal(read, resample(wave, decoded.sample_rate_hz, _RATE_HZ)):
         raise Disagreement("the scan and predict read other samples")
     return scanned.split(":")[0]

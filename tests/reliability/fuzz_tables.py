@@ -84,14 +84,18 @@ def check_lists(folder: Path, raw: bytes) -> str:
         given = read_given_splits(folder, [3], n_folds=_N_FOLDS)
     except DataError:
         return "refused"
-    rows = [row for content in lists.values() for row in _rows(content)]
-    subsets: dict[tuple[float, str], set[str]] = {}
-    for row in rows:
-        subsets.setdefault((float(row["fold_iteration"]), row[HEALTH_CODE]), set()).add(row["subset"].strip())
-    if case["leaks"] or any(len(found) > 1 for found in subsets.values()):
+    rows = [
+        (float(row["fold_iteration"]), row[HEALTH_CODE], row["subset"].strip())
+        for name in lists
+        for row in _rows(lists[name])
+    ]
+    if case["leaks"] or len({row[:2] for row in rows}) < len(set(rows)):
         raise Disagreement("lists that leak are used")
-    if given is None or given.accounts["repeated_rows"] != len(rows) - len(subsets):
-        raise Disagreement(f"{len(rows)} rows, {len(subsets)} of them different: {given and given.accounts}")
+    if given is None or given.accounts["repeated_rows"] != len(rows) - len(set(rows)):
+        raise Disagreement(f"{len(rows)} rows, {len(set(rows))} of them different: {given and given.accounts}")
+    tables = [given.splits.common, given.splits.train[3]]
+    if {tuple(row) for table in tables for row in table.to_numpy().tolist()} != set(rows):
+        raise Disagreement("other rows than the lists'")
     return "used"
 
 
