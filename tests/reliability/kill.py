@@ -64,10 +64,12 @@ class Tally:
 
     kills: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    n_locks_cut: int = 0
 
     def line(self) -> str:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self.kills.items()))
-        return f"{self.kills.total()} kills ({kinds}): {len(self.faults)} faults"
+        cut = f", dvc.lock cut off by DVC {self.n_locks_cut} times" if self.n_locks_cut else ""
+        return f"{self.kills.total()} kills ({kinds}): {len(self.faults)} faults{cut}"
 
 
 class Victim:
@@ -77,6 +79,7 @@ class Victim:
         self.repo = repo
         self.outputs = {name: self._outputs_of(name) for name in STAGES}
         self.reference = {name: self.digests(name) for name in STAGES}
+        self.lock = (repo.folder / "dvc.lock").read_bytes()
         self.seconds: dict[str, float] = {}
 
     def _outputs_of(self, stage: str) -> list[Path]:
@@ -102,6 +105,15 @@ class Victim:
         return subprocess.Popen(
             command, cwd=self.repo.folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
+
+    def mend_lock(self) -> bool:
+        """Put dvc.lock back where DVC died while it wrote it, as `git checkout dvc.lock` would."""
+        path = self.repo.folder / "dvc.lock"
+        left = path.read_bytes() if path.exists() else b""
+        is_cut = left != self.lock and self.lock.startswith(left)
+        if is_cut:
+            path.write_bytes(self.lock)
+        return is_cut
 
     def processes(self) -> Iterator[int]:
         """Whatever runs in the repository's folder."""
@@ -189,9 +201,10 @@ def kill_dvc(victim: Victim, stage: str, chance: random.Random, tally: Tally) ->
     process.communicate()
     tally.kills["through dvc by SIGKILL"] += 1
     check(victim, stage, f"{stage} through dvc", tally, may_be_absent=True)
-    done = victim.repo.run("dvc", "repro", "-q", "-s", key)
+    tally.n_locks_cut += victim.mend_lock()
+    done = victim.repo.run("dvc", "repro", "-s", key)
     if done.returncode:
-        tally.faults.append(f"{stage}: the next dvc repro failed: {done.stderr[-300:]}")
+        tally.faults.append(f"{stage}: the next dvc repro failed: {(done.stdout + done.stderr)[-500:]!r}")
     elif victim.digests(stage) != victim.reference[stage]:
         tally.faults.append(f"{stage}: the next dvc repro gave other bytes")
 
