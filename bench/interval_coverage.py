@@ -1,6 +1,6 @@
 """How often the bootstrap intervals hold the true value, by simulation.
 
-    python bench/interval_coverage.py [--simulations 1000] [--draws 1000]
+    python bench/interval_coverage.py [--simulations 1000] [--draws 1000] [--only WORDS]
 
 Cohorts and clip collections are drawn from a population whose true scores are known from one very large draw. The 95 %
 interval of each score should hold its true value in 92 to 97 % of the simulations. Two contrasts stand beside it: the
@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from evensong.score.estimates import (
     Scored,
     ScoreSet,
     Units,
+    aurocs_of,
     binary_scores,
     make_bootstrap,
     multiclass_scores,
@@ -84,6 +86,20 @@ def by_source(rng: np.random.Generator, n_sources: int) -> Units:
     return _many(np.arange(n_sources) % 10, sums / sums.sum(axis=1, keepdims=True), np.arange(n_sources))
 
 
+def within_folds(rng: np.random.Generator, n_patients: int) -> Units:
+    """Ten folds, each with a model whose scores are on a scale of its own."""
+    n_positive = {30: 10, 80: 20, 690: 190}.get(n_patients, round(SHARE * n_patients))
+    labels, folds = (np.arange(n_patients) < n_positive).astype(np.int64), np.arange(n_patients) % 10
+    logit = 1.4 * (labels - 0.5) + rng.normal(size=n_patients)
+    logit = np.exp(0.5 * rng.normal(size=10))[folds] * logit + 2 * rng.normal(size=10)[folds]
+    return _binary(labels, _logistic(logit), np.arange(n_patients), folds)
+
+
+def auroc_only(units: Units, weights: Floats | None = None) -> dict[str, Floats]:
+    """The headline alone: pooled, unlike scales have no true value."""
+    return {} if weights is not None else {"auroc": np.asarray(aurocs_of(units)["auroc"].value)}
+
+
 class Members(NamedTuple):
     """One cohort as nine members of different strength and bias see it."""
 
@@ -119,13 +135,13 @@ class Task(NamedTuple):
 def simulate(task: Task) -> dict[str, Floats]:
     """By score, whether each of `METHODS` held the true value."""
     units = task.draw(np.random.default_rng([2, task.number]), task.n_groups)
-    alone = Units(units.labels, units.probabilities, units.predicted, [str(item) for item in range(len(units.labels))])
+    alone = replace(units, groups=[str(item) for item in range(len(units.labels))])
     ours, items = (_scored(one, task) for one in (units, alone))
     return {
         name: np.array(
             [
                 _holds(ours.estimate(name), true),
-                _holds(_percentiles(ours.draws[name], task.settings), true),
+                _holds(_percentiles(ours.draws[name], task.settings), true) if name in ours.draws else np.nan,
                 _holds(items.estimate(name), true),
             ]
         )
@@ -143,9 +159,10 @@ def simulate_difference(task: Task) -> dict[str, Floats]:
     first, second = (score(one, task.scores, bootstrap) for one in (fused, single))
     found = {}
     for name, true in task.truth[best].items():
-        draws = first.draws[name] - second.draws[name]
-        held = _holds(first.minus(second, name), true), _holds(_percentiles(draws, task.settings), true)
-        found[name] = np.array([*held, np.nan])
+        percentiles = np.nan
+        if name in first.draws:
+            percentiles = _holds(_percentiles(first.draws[name] - second.draws[name], task.settings), true)
+        found[name] = np.array([_holds(first.minus(second, name), true), percentiles, np.nan])
     return found
 
 
@@ -170,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--only", default="", metavar="WORDS", help="the cases whose title holds these words")
     arguments = parser.parse_args()
     settings = Evaluate(seed=42, n_bootstrap=arguments.draws, confidence=0.95)
     cases: list[tuple[str, Callable[..., Any], ScoreSet, int]] = [
@@ -177,14 +195,17 @@ def main() -> None:
         ("80 patients, by image", by_image, binary_scores, 80),
         ("80 patients, few errors", by_patient_told_apart, binary_scores, 80),
         ("690 patients, 172 positive", by_patient, binary_scores, 690),
+        ("within ten folds, 10 of 30 positive", within_folds, auroc_only, 30),
+        ("within ten folds, 20 of 80 positive", within_folds, auroc_only, 80),
+        ("within ten folds, 190 of 690 positive", within_folds, auroc_only, 690),
         ("34 clips of 20 sources, 10 classes", by_clip, multiclass_scores, 20),
         ("the same, by source", by_source, multiclass_scores, 20),
         ("255 clips of 150 sources", by_clip, multiclass_scores, 150),
         ("fused minus best, 80 patients", by_member, binary_scores, 80),
         ("fused minus best, 690 patients", by_member, binary_scores, 690),
     ]
-    print(f"{'':36}{'score':20}" + "".join(f"{method + ' %':>16}" for method in METHODS))
-    for title, draw, scores, n_groups in cases:
+    print(f"{'':40}{'score':20}" + "".join(f"{method + ' %':>16}" for method in METHODS))
+    for title, draw, scores, n_groups in [case for case in cases if arguments.only in case[0]]:
         is_difference = draw is by_member
         truth = true_differences() if is_difference else true_scores(draw, scores)
         tasks = [Task(draw, scores, n_groups, truth, settings, number) for number in range(arguments.simulations)]
@@ -199,7 +220,7 @@ def main() -> None:
         )
         for name in found[0]:
             shares = 100 * np.mean([one[name] for one in found], axis=0)
-            print(f"{title:36}{name:20}" + "".join(f"{share:16.1f}" for share in shares), flush=True)
+            print(f"{title:40}{name:20}" + "".join(f"{share:16.1f}" for share in shares), flush=True)
 
 
 def _scored(units: Units, task: Task) -> Scored:
@@ -225,8 +246,10 @@ def _logistic(logit: Floats) -> Floats:
     return 1 / (1 + np.exp(-logit))
 
 
-def _binary(labels: Ints, positive: Floats, groups: Ints) -> Units:
-    return _units(labels, np.column_stack([1 - positive, positive]), positive >= 0.5, groups)
+def _binary(labels: Ints, positive: Floats, groups: Ints, folds: Ints | None = None) -> Units:
+    """One fold for all unless they are given."""
+    folds = np.zeros(len(labels), np.int64) if folds is None else folds
+    return replace(_units(labels, np.column_stack([1 - positive, positive]), positive >= 0.5, groups), folds=folds)
 
 
 def _many(labels: Ints, probabilities: Floats, groups: Ints) -> Units:

@@ -1,8 +1,8 @@
 """check_params: params.yaml -> a constant file, or an error before any output is touched."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.audio.mel import MelTransform
 from evensong.errors import DataError, ParamsError

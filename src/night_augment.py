@@ -1,8 +1,8 @@
 """night_augment: used clips -> the balanced pool, its table and its description."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.night.plan import plan_pool
 from evensong.night.pool import build_pool, describe_pool

@@ -1,8 +1,8 @@
 """night_evaluate: predictions of the night folds -> scores with intervals, and plot tables."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong import schemas
 from evensong.score.predictions import read_run

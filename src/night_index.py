@@ -1,9 +1,9 @@
 """night_index: pool.csv -> the SQLite index with its splits, and the audit of balance, leakage and shortcuts."""
 
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
 from pathlib import Path
 from typing import Any
-
-from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 import pandas as pd
 

@@ -1,8 +1,8 @@
 """night_mels: pool files -> one packed log-mel array a class."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.keys import file_sha256
 from evensong.night.mels import unused_sound, write_mels

@@ -1,8 +1,8 @@
 """night_scan: data/night -> usable clips, everything refused with its reason, and the counts."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.intake.names import counted
 from evensong.night.scan import STATS_FORMAT, scan_folder

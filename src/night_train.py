@@ -1,8 +1,8 @@
 """night_train: index + mels -> models, predictions and curves of every fold."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.learn.cv import Training, run_folds
 from evensong.night.index import read_array_names, read_fold_table, read_pool_sha256

@@ -1,8 +1,8 @@
 """voice_control SEED: the training patients at natural prevalence + packed images -> one member of the control arm."""
 
-import sys
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+import sys
 
 from evensong.errors import ParamsError
 from evensong.params import load_section

@@ -1,9 +1,9 @@
 """voice_ensemble: predictions of all members -> fused patient predictions and what fusing them gained."""
 
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
 import sys
 from pathlib import Path
-
-from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong import schemas
 from evensong.score.predictions import read_run

@@ -1,9 +1,9 @@
 """voice_evaluate: predictions of every sub-database -> summaries, metrics and plot tables."""
 
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
 from pathlib import Path
 from typing import Any
-
-from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong import schemas
 from evensong.score.predictions import TrainingRun, read_model_facts, read_run

@@ -1,8 +1,8 @@
 """voice_mels: used recordings -> one mel image each, and all of their pixels as one packed array."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.intake.tables import read_own_table, used_rows
 from evensong.params import load_section

@@ -1,8 +1,8 @@
 """voice_scan: data/voice/recordings -> which recordings are usable, and why the others are not."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.intake.problems import problem_file
 from evensong.params import load_section

@@ -1,8 +1,8 @@
 """voice_splits: labels and patient folds -> val/test lists common to all sub-databases, a training list for each."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.errors import DataError
 from evensong.intake.tables import read_own_table, used_rows

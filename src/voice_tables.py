@@ -1,8 +1,8 @@
 """voice_tables: splits + scan + images -> one combined CSV a sub-database, and the list of what is in none."""
 
-from pathlib import Path
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+from pathlib import Path
 
 from evensong.intake.tables import read_own_table
 from evensong.params import load_value

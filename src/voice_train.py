@@ -1,8 +1,8 @@
 """voice_train K: the combined CSV of sub-database K + packed images -> models, predictions and curves of every fold."""
 
-import sys
-
 from evensong.run.stage import run_stage  # first: it sets the thread counts
+
+import sys
 
 from evensong.errors import ParamsError
 from evensong.params import load_section

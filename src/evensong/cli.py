@@ -1,12 +1,12 @@
 """evensong: what comes after training (results, predict, export), and the state of an installation (doctor, verify)."""
 
+from evensong.run.stage import run_stage  # first: it sets the thread counts
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
-
-from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from evensong.report.headline import TRACKS, headline
 

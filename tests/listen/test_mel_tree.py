@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from tests.night.test_index import POOL, tables_of
+from tests.night.indexes import POOL, tables_of
 
 from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.listen.mel_tree import export_mels

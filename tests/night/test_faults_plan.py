@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tests.night.pools import RATIOS, SPLITS, counts_of, pool_of, private
 from tests.night.scans import scan
-from tests.pipeline.test_dvc_contract import SRC, STAGES, loaded_sections, outputs
+from tests.pipeline.contract import SRC, STAGES, loaded_sections, outputs
 
 import night_augment
 import night_index

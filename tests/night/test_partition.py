@@ -2,7 +2,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from evensong.night.exact import prove
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.night.pools import RATIOS, deviation, part_counts

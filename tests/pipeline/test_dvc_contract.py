@@ -1,34 +1,11 @@
 """dvc.yaml and the code say the same: scripts, code dependencies, params, outputs."""
 
 import ast
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+from tests.pipeline.contract import DVC_YAML, PARAMS, ROOT, SRC, STAGES, loaded_sections, outputs
 from tools.sync_deps import LIGHT_STAGES, import_closure
-
-ROOT = Path(__file__).parents[2]
-SRC = ROOT / "src"
-DVC_YAML: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-PARAMS: dict[str, Any] = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-STAGES: dict[str, dict[str, Any]] = DVC_YAML["stages"]
-
-
-def loaded_sections(script: Path) -> set[str]:
-    """The params keys a script loads, as literal first arguments of load_section and load_value."""
-    return {
-        node.args[0].value
-        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("load_section", "load_value")
-        if isinstance(node.args[0], ast.Constant)
-    }
-
-
-def outputs(stage: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in stage["outs"]]
 
 
 def test_stages_and_scripts_match() -> None:

@@ -4,7 +4,6 @@ EVENSONG_REAL_DATA names another folder that holds esc10/audio_data and heart/re
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,9 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-REAL = Path(os.environ.get("EVENSONG_REAL_DATA", ROOT.parent / "shared" / "real"))
+from tests.pipeline.real import REAL, ROOT
 
 pytestmark = [
     pytest.mark.real,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.pipeline.test_real import REAL
+from tests.pipeline.real import REAL
 
 ROOT = Path(__file__).parents[2]
 HEART = REAL / "heart"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.pipeline.conftest import SmallRepo, make_repo, ran_stages
-from tests.pipeline.test_dvc_contract import STAGES, outputs
+from tests.pipeline.contract import STAGES, outputs
 
 pytestmark = pytest.mark.slow
 

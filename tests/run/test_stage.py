@@ -147,6 +147,18 @@ run_stage(main)"""
     assert (tmp_path / "out.txt").read_text() == "whole"
 
 
+def test_interrupt_is_one_line_while_the_frame_itself_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "sqlite3.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )  # the frame needs it
+    (tmp_path / "stage.py").write_text("from evensong.run.stage import run_stage\n")
+    stage = subprocess.run(
+        [sys.executable, "stage.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SRC)}, check=False,
+        capture_output=True, text=True, preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert (stage.returncode, stage.stderr) == (130, "interrupted; nothing was published\n")
+
+
 @pytest.mark.parametrize(("script", "is_told"), [("voice_x.py", False), ("night_x.py", True)])
 def test_bug_in_a_voice_stage_quotes_no_data(tmp_path: Path, script: str, is_told: bool) -> None:
     done = run_script(tmp_path, "def main(): {}['patient-17']\nrun_stage(main)", script)

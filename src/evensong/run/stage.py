@@ -6,12 +6,33 @@ not only after the seconds that the other imports take.
 """
 
 import os
+import sys
+
+import _signal  # type: ignore[import-not-found]  # `signal` without the enumerations it loads: an interrupt there is lost
+
+_INTERRUPTED = "interrupted; nothing was published"
+
+
+def _interrupt(_signum: int, _frame: object) -> None:
+    """One line and the end, while a stage's script imports: a raised KeyboardInterrupt can be lost in a callback there.
+
+    Another program that has this module, as the tests do, is interrupted as ever.
+    """
+    is_loaded = "run_stage" in globals()
+    if is_loaded and not hasattr(sys.modules["__main__"], "run_stage"):
+        raise KeyboardInterrupt
+    os.write(2, f"{_INTERRUPTED}\n".encode())
+    os._exit(130)
+
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # and not ignored, as in a shell's background
+    _signal.signal(_signal.SIGINT, _interrupt)
+
 import signal
 import sqlite3
-import sys
 import traceback
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NoReturn
 
 from evensong.errors import EvensongError
@@ -23,7 +44,6 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", 
 
 _BUG = 70
 _DISK_FAULTS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
-_INTERRUPTED = "interrupted; nothing was published"
 _NO_MEMORY = "ERROR: out of memory"
 # What a library says that could not be loaded, and a thread that could not be started.
 _SIGNS_OF_NO_MEMORY = ("failed to map segment", "annot allocate memory", "can't start new thread")
@@ -34,10 +54,10 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
 
     0 done, 2 params, 3 data, 4 integrity, 5 resource, 6 busy, 130 interrupted, 143 terminated, 70 a bug of ours.
     """
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is _interrupt:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         finish_interrupted()
         main()
     except EvensongError as error:
@@ -59,17 +79,6 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
 
 def _terminate(_signum: int, _frame: object) -> NoReturn:
     raise SystemExit(143)
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """One line and the end, while a stage's script imports: a raised KeyboardInterrupt can be lost in a callback there.
-
-    Another program that has this module, as the tests do, is interrupted as ever.
-    """
-    if not hasattr(sys.modules["__main__"], "run_stage"):
-        signal.default_int_handler(signum, frame)
-    os.write(2, f"{_INTERRUPTED}\n".encode())
-    os._exit(130)
 
 
 def _unloaded(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -122,5 +131,3 @@ def _leave(message: str, code: int) -> NoReturn:
 
 die_with_parent()
 sys.excepthook = _unloaded
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, as in a shell's background
-    signal.signal(signal.SIGINT, _interrupt)
