@@ -75,12 +75,48 @@ def test_any_flipped_bit_is_refused_or_changes_nothing() -> None:
         ("mels", []),
         ("fold", -1),
         ("more", 1),
+        ("network_input.height", 0),
+        ("network_input.width", 8_193),
+        ("stored_input.uint8_scale", 0.0),
+        ("stored_input.uint8_scale", 1.01),
+        ("params.train.test_shifts", 0),
+        ("params.train.test_shifts", 65),
+        ("model", ""),
+        ("model", "m" * 201),
+        ("selected_epoch", 0),
     ],
 )
 def test_a_stranger_s_card_is_refused_with_the_key(path: str, value: Any) -> None:
     """Its digest fits: anybody can compute one."""
     with pytest.raises(IntegrityError, match=f"^x: {path.split('.')[0]}"):
         open_card(json.dumps(seal(changed(path, value))).encode(), "x")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("network_input.height", 1),
+        ("network_input.width", 8_192),
+        ("stored_input.uint8_scale", 1e-9),
+        ("stored_input.uint8_scale", 1.0),
+        ("normalisation.std", 1e-9),
+        ("params.train.test_shifts", 1),
+        ("params.train.test_shifts", 64),
+        ("model", "m"),
+        ("model", "m" * 200),
+        ("fold", 0),
+        ("selected_epoch", 1),
+    ],
+)
+def test_a_value_at_its_bound_is_read(path: str, value: Any) -> None:
+    card = seal(changed(path, value))
+    assert open_card(json.dumps(card).encode(), "x") == card
+
+
+def test_of_several_faults_the_first_is_named() -> None:
+    card = {**changed("fold", -1), "model": 5}
+    with pytest.raises(IntegrityError, match=r"^x: model: "):
+        open_card(json.dumps(seal(card)).encode(), "x")
 
 
 @pytest.mark.parametrize(
