@@ -1,16 +1,18 @@
 """All outputs or none, one writer at a time."""
 
+import errno
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from evensong.errors import BusyError, DataError, IntegrityError
-from evensong.run.publish import STAGING_ROOT, finish_interrupted, publishing
+from evensong.errors import BusyError, DataError, IntegrityError, ResourceError
+from evensong.run.publish import STAGING_ROOT, finish_interrupted, has_published, publishing
 from evensong.run.text import write_json
 
 
@@ -99,12 +101,15 @@ def test_artifacts_on_another_disk_are_published_too(monkeypatch: pytest.MonkeyP
         pytest.skip("there is no second disk here")
     with tempfile.TemporaryDirectory(dir=other) as mounted:
         monkeypatch.setattr("evensong.run.publish.STAGING_ROOT", Path(mounted))
+        Path("artifacts/.a.staged").mkdir(parents=True)  # of a run killed while it copied
+        Path("artifacts/.a.staged/half.txt").write_text("half")
         with publishing("stage", ["artifacts/a", "metrics/b.json"]) as staged:
             staged["artifacts/a"].mkdir()
             (staged["artifacts/a"] / "x.txt").write_text("x")
             staged["metrics/b.json"].write_text("{}")
-    assert Path("artifacts/a/x.txt").read_text() == "x"
-    assert sorted(path.name for path in Path("metrics").iterdir()) == ["b.json"]
+    assert [path.name for path in Path("artifacts/a").iterdir()] == ["x.txt"]
+    assert [path.name for path in Path("artifacts").iterdir()] == ["a"]
+    assert [path.name for path in Path("metrics").iterdir()] == ["b.json"]
 
 
 OUTPUTS = ["artifacts/a", "artifacts/b.csv", "metrics/c.json"]
@@ -155,8 +160,10 @@ def test_a_kill_at_any_step_leaves_the_old_outputs_or_the_new_ones() -> None:
     for step in range(1, 100):
         publish("old")
         code = killed_at(step, lambda: os.kill(os.getpid(), signal.SIGKILL))
+        was_published = list(STAGING_ROOT.glob("*.journal"))
         finish_interrupted()
         assert texts() in (["old"] * 3, ["new"] * 3), step
+        assert not was_published or [path.name for path in STAGING_ROOT.iterdir()] == ["stage.lock"]
         seen.add((code, texts()[0]))
         if code == 0:
             break
@@ -183,3 +190,52 @@ def test_an_interrupt_among_the_renames_waits_for_the_last(number: signal.Signal
         if code == 0:
             break
     assert step > 5
+
+
+def test_what_a_running_stage_has_published_is_left_to_it() -> None:
+    with publishing("stage", ["a.txt"]) as staged:
+        staged["a.txt"].write_text("a")
+        journal = STAGING_ROOT / "stage.journal"
+        journal.write_text("[]")
+        finish_interrupted()
+        assert journal.exists()
+
+
+def test_all_bytes_are_on_the_disk_before_the_journal_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish("old")
+    found = []
+    monkeypatch.setattr(sys, "platform", "another")  # no syncfs
+    monkeypatch.setattr(os, "sync", lambda: found.append((list(STAGING_ROOT.glob("*.journal")), texts())))
+    publish("new")
+    assert found == [([], ["old"] * 3)]
+    assert texts() == ["new"] * 3
+
+
+def test_an_output_that_cannot_be_replaced_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(old: Path, _new: Path) -> None:
+        raise OSError(errno.EBUSY, "busy", str(old / "a name inside"))
+
+    publish("old")
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(ResourceError, match=r"^artifacts/a: cannot be replaced \(busy\)$"):
+        publish("new")
+    monkeypatch.undo()
+
+
+def test_a_link_in_an_output_s_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    kept = tmp_path / "elsewhere"
+    kept.mkdir()
+    (kept / "x.txt").write_text("kept")
+    Path("artifacts").mkdir()
+    Path("artifacts/a").symlink_to(kept)
+    publish("new")
+    assert (kept / "x.txt").read_text() == "kept"
+    assert not Path("artifacts/a").is_symlink()
+    assert texts() == ["new"] * 3
+
+
+def test_an_interrupt_after_publishing_is_known_to_come_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evensong.run.publish._published", [])
+    assert not has_published()
+    publish("new")
+    assert has_published()
