@@ -150,6 +150,7 @@ def start(folder: Path, tests: list[str]) -> int:
 def run_tests(folder: Path, tests: list[str]) -> int:
     """pytest's exit code for the copy's tests of the copy's source, in this process."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and tests send it
     resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, _MOST_BYTES))
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     os.dup2(1, 2)

@@ -216,10 +216,41 @@ def test_an_output_that_cannot_be_replaced_is_named(monkeypatch: pytest.MonkeyPa
         raise OSError(errno.EBUSY, "busy", str(old / "a name inside"))
 
     publish("old")
-    monkeypatch.setattr(os, "rename", refuse)
-    with pytest.raises(ResourceError, match=r"^artifacts/a: cannot be replaced \(busy\)$"):
-        publish("new")
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", refuse)
+        with pytest.raises(ResourceError, match=r"^artifacts/a: cannot be replaced \(busy\)$"):
+            publish("new")
+    finish_interrupted()
+    assert texts() == ["new"] * 3  # nothing of it was lost
+
+
+def test_a_run_that_fails_after_a_killed_one_publishes_nothing_later() -> None:
+    publish("old")
+    (STAGING_ROOT / "stage.journal").write_text('[["artifacts/b.csv", "artifacts/.staging/stage/artifacts/b.csv"]]')
+
+    def write_half() -> None:
+        with publishing("stage", OUTPUTS) as staged:
+            staged["artifacts/b.csv"].write_text("half")
+            raise DataError("refused")
+
+    with pytest.raises(DataError, match="refused"):
+        write_half()
+    finish_interrupted()
+    assert texts() == ["old"] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="syncfs is Linux's")
+def test_publishing_waits_for_its_own_disk_alone_and_keeps_no_handle(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "sync", lambda: pytest.fail("waited for every disk"))
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: written.append(os.readlink(f"/proc/self/fd/{handle}")) or fsync(handle)
+    )
+    n_handles = len(os.listdir("/proc/self/fd"))
+    publish("new")
+    assert len(os.listdir("/proc/self/fd")) == n_handles
+    assert [Path(name).name for name in written] == ["stage.half"]
 
 
 def test_a_link_in_an_output_s_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
