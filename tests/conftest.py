@@ -1,6 +1,7 @@
 """Shared by all tests: property tests are never judged by the clock, on whatever machine they run."""
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -8,3 +9,6 @@ settings.register_profile("evensong", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples for the same code
 settings.register_profile("fast", deadline=None, max_examples=10)  # for make test-fast
 settings.load_profile("ci" if os.environ.get("CI") else "evensong")
+
+# A shell that starts the tests in the background has SIGINT ignored, and processes inherit that: some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
