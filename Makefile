@@ -42,8 +42,9 @@ voice: data ## run the voice track
 	dvc repro voice_evaluate voice_ensemble
 	@evensong results voice
 
-# a file stays with one process, so that its fixtures are made once; 16 processes are enough on any machine
-SPREAD := -n auto --maxprocesses 16 --dist loadfile
+# a file stays with one process, so that its fixtures are made once, in the order of tests/conftest.py; 16 processes are
+# enough on any machine
+SPREAD := -n auto --maxprocesses 16 --dist loadfile --no-loadscope-reorder
 
 test: env ## run the tests, on all cores
 	pytest $(SPREAD)

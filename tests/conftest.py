@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("evensong", deadline=None)
@@ -12,3 +13,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "evensong")
 
 # A shell that starts the tests in the background has SIGINT ignored, and processes inherit that: some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first: a process that got one last would go on alone."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
