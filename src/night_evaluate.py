@@ -5,13 +5,14 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 from pathlib import Path
 
 from evensong import schemas
-from evensong.score.predictions import read_run
+from evensong.score.predictions import read_arms, read_run
 from evensong.night import evaluate
 from evensong.params import load_section
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 
 RUN = Path("artifacts/night/train")
+ARMS = Path("artifacts/night/arms")
 METRICS = Path("metrics/night/test.json")
 DETAILS = Path("metrics/night/details.json")
 PLOTS = Path("plots/night")
@@ -20,7 +21,8 @@ PLOTS = Path("plots/night")
 def main() -> None:
     settings = load_section("night.evaluate", schemas.Evaluate)
     run = read_run(RUN)
-    found = evaluate.evaluate_views(run.predictions.subset("test"), settings)
+    arms = {evaluate.NETWORK: run.predictions, **read_arms(ARMS, run)}
+    found = evaluate.evaluate_views({name: one.subset("test") for name, one in arms.items()}, settings)
     with publishing("night_evaluate", [METRICS, DETAILS, PLOTS]) as staged:
         write_json(staged[METRICS], evaluate.headline_tree(run, found))
         write_json(staged[DETAILS], evaluate.details_tree(run, found))

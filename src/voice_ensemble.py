@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from evensong import schemas
-from evensong.score.predictions import read_run
+from evensong.score.predictions import read_arms, read_run
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
@@ -16,6 +16,7 @@ from evensong.voice.figures import draw_fusion
 from evensong.voice.fusion import Members, join_members
 
 RUNS = Path("artifacts/voice/train")
+ARMS = Path("artifacts/voice/arms")
 ENSEMBLE = Path("artifacts/voice/ensemble")
 METRICS = Path("metrics/voice/test.json")
 DETAILS = Path("metrics/voice/details.json")
@@ -31,8 +32,9 @@ def main() -> None:
     seeds = load_value("voice.control_seeds", schemas.SEEDS)
     evaluate = load_section("voice.evaluate", schemas.Evaluate)
     members = read_members([f"subdb{subdb}" for subdb in sorted(subdbs)])
+    arms = read_arms(ARMS, read_run(RUNS / f"subdb{min(subdbs)}"))
     control = read_members([f"control{seed}" for seed in sorted(seeds)]) if seeds else None
-    fusion = ensemble.evaluate_fusion(members, control, evaluate)
+    fusion = ensemble.evaluate_fusion(members, control, arms, evaluate)
     if warning := ensemble.unequal_arms(fusion):
         print(f"WARNING: {warning}", file=sys.stderr)
     for note in notes(fusion):

@@ -22,7 +22,6 @@ _INTERVALS: dict[Transform, tuple[str, ...]] = {
     "pitch_shift": ("pitch_semitones",),
 }
 SubDb = Annotated[int, Field(ge=1, le=9)]
-Fold = Annotated[int, Field(ge=0)]
 
 
 def _is_pattern(pattern: str | None) -> str | None:
@@ -49,6 +48,9 @@ def _unique(values: list[Any]) -> list[Any]:
 
 SubDbs = Annotated[list[SubDb], Field(min_length=1), AfterValidator(_unique)]
 Seeds = Annotated[list[Seed], AfterValidator(_unique)]
+FoldNumber = Annotated[int, Field(ge=0)]
+Folds = Literal["all"] | Annotated[list[FoldNumber], Field(min_length=1), AfterValidator(_unique)]  # those to train
+FOLDS: TypeAdapter[Any] = TypeAdapter(Folds)  # night.train.folds, voice.train.folds
 SUBDBS: TypeAdapter[list[int]] = TypeAdapter(SubDbs)  # voice.subdbs
 SEEDS: TypeAdapter[list[int]] = TypeAdapter(Seeds)  # voice.control_seeds
 
@@ -196,14 +198,7 @@ class TrackTrain(Section):
     model: Annotated[str, Field(min_length=1)]  # a timm model name
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     pretrained: Pretrained | None
-    folds: Literal["all"] | Annotated[list[Fold], Field(min_length=1)]
-
-    @field_validator("folds")
-    @classmethod
-    def _unique(cls, folds: object) -> object:
-        if isinstance(folds, list):
-            _are_unique(folds, "folds")
-        return folds
+    folds: Folds
 
 
 def _folds_exist(track: TrackTrain, n_folds: int) -> None:

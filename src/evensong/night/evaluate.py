@@ -1,5 +1,6 @@
 """Test predictions of the night track in; the metrics files and the plot tables out."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from evensong.score.curves import Ranking, calibration_table, others_name, pr_ta
 from evensong.score.estimates import (
     DIGITS,
     Estimate,
+    Scored,
     Units,
     make_bootstrap,
     multiclass_scores,
@@ -24,9 +26,10 @@ from evensong.schemas import Evaluate
 LEVELS = ("clip", "source")
 VIEWS = ("originals", "all")
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
+NETWORK, BASELINE = "network", "baseline"  # arms; others stand beside these two under their own names
 MOST_NAMED = 30  # classes in a figure; of more, the others are one row, cell or curve
 
-Estimates = dict[tuple[str, str], dict[str, Estimate]]
+Scores = dict[tuple[str, str], dict[str, Scored]]
 
 
 class Shown(NamedTuple):
@@ -36,20 +39,23 @@ class Shown(NamedTuple):
     others: list[int]
 
 
-def evaluate_views(test: Predictions, settings: Evaluate) -> Estimates:
-    """Score originals and all files, by clip and by source recording.
+def evaluate_views(arms: Mapping[str, Predictions], settings: Evaluate) -> Scores:
+    """Score originals and all files, by clip and by source recording, all arms on the same draws.
 
     A source's probability is the mean over its clips. Intervals draw whole sources, also for clips.
 
+    Args:
+        arms: test predictions by name of the arm, all with the same rows.
+
     Returns:
-        Estimates by score, for each of ('originals' or 'all', 'clip' or 'source').
+        Scores by arm, for each of ('originals' or 'all', 'clip' or 'source').
     """
-    found: Estimates = {}
+    found: Scores = {}
     for view in VIEWS:
         for level in LEVELS:
-            units = units_of(_part(test, view, level))
-            bootstrap = make_bootstrap(units, settings, "night")
-            found[view, level] = score(units, multiclass_scores, bootstrap).estimates()
+            units = {name: units_of(_part(test, view, level)) for name, test in arms.items()}
+            bootstrap = make_bootstrap(units[NETWORK], settings, "night")
+            found[view, level] = {name: score(one, multiclass_scores, bootstrap) for name, one in units.items()}
     return found
 
 
@@ -59,32 +65,55 @@ def units_of(predictions: Predictions) -> Units:
     return Units(predictions.labels, predictions.probabilities, chosen, predictions.table["group"].tolist())
 
 
-def headline_tree(run: TrainingRun, found: Estimates) -> dict[str, Any]:
-    """What metrics/night/test.json holds: macro-F1 of original test clips, and how many these are."""
-    f1 = found["originals", "clip"]["macro_f1"].numbers()
+def headline_tree(run: TrainingRun, found: Scores) -> dict[str, Any]:
+    """What metrics/night/test.json holds: macro-F1 of original test clips, how many these are, and the baseline's."""
+    by_arm = found["originals", "clip"]
+    f1, baseline = (by_arm[name].estimate("macro_f1").numbers() for name in (NETWORK, BASELINE))
     n = len(_part(run.predictions.subset("test"), "originals", "clip").labels)
-    return {"night_f1": f1["value"], "night_f1_low": f1["low"], "night_f1_high": f1["high"], "night_n": n}
+    return {
+        "night_f1": f1["value"],
+        "night_f1_low": f1["low"],
+        "night_f1_high": f1["high"],
+        "night_n": n,
+        "night_baseline_f1": baseline["value"],
+    }
 
 
-def details_tree(run: TrainingRun, found: Estimates) -> dict[str, Any]:
-    """What metrics/night/details.json holds; its keys depend on the classes and never on the model.
+def details_tree(run: TrainingRun, found: Scores) -> dict[str, Any]:
+    """What metrics/night/details.json holds; its keys depend on the classes and the arms, and never on the model.
 
     Intervals stand at the headline scores of originals; those of every score are in the table of scores.
     """
     test = run.predictions.subset("test")
     tree: dict[str, Any] = {"n_classes": len(run.classes), "n_folds": len(run.folds)}
-    for (view, level), estimates in found.items():
+    for (view, level), by_arm in found.items():
         branch: dict[str, Any] = {"n": len(_part(test, view, level).labels)}
-        for name, estimate in estimates.items():
+        for name, estimate in by_arm[NETWORK].estimates().items():
             has_interval = view == "originals" and name in HEADLINE
             branch[name] = estimate.tree() if has_interval else estimate.value_tree()
         tree.setdefault(view, {})[level] = branch
+    tree["arms"] = {name: _arm_tree(found, name) for name in _others(found)}
     tree["classes"] = _classes_tree(run)
     tree["validation"] = {"clip": _validation_tree(run)}
     return tree
 
 
-def plot_tables(run: TrainingRun, found: Estimates) -> dict[str, pd.DataFrame]:
+def _others(found: Scores) -> list[str]:
+    """The arms beside the network."""
+    return [name for name in found["originals", "clip"] if name != NETWORK]
+
+
+def _arm_tree(found: Scores, arm: str) -> dict[str, Any]:
+    """Headline scores of an arm on originals, and what the network has above them, paired."""
+    tree: dict[str, Any] = {}
+    for level in LEVELS:
+        by_arm = found["originals", level]
+        tree[level] = {name: by_arm[arm].estimate(name).tree() for name in HEADLINE}
+        tree[f"network_minus_{level}"] = {name: by_arm[NETWORK].minus(by_arm[arm], name).tree() for name in HEADLINE}
+    return tree
+
+
+def plot_tables(run: TrainingRun, found: Scores) -> dict[str, pd.DataFrame]:
     """The plot tables by file name without its suffix, of original test clips but for the scores; no file names."""
     units = units_of(_part(run.predictions.subset("test"), "originals", "clip"))
     table = scores.confusion(units.labels, units.predicted, len(run.classes))
@@ -98,6 +127,7 @@ def plot_tables(run: TrainingRun, found: Estimates) -> dict[str, pd.DataFrame]:
     return {
         "training": training_table(run.history),
         "scores": _scores_table(run, found),
+        "differences": _differences_table(found),
         "confusion": _confusion_table(run.classes, table, shown),
         "per_class": _class_table(run.classes, table, shown),
         "roc": roc_table(rankings, others=others),
@@ -115,19 +145,43 @@ def shown_classes(table: Floats) -> Shown:
     return Shown(order[:MOST_NAMED], order[MOST_NAMED:])
 
 
-def _scores_table(run: TrainingRun, found: Estimates) -> pd.DataFrame:
-    """Every score with its interval as rows of, colour, files, level, score, value, low, high, reason, chance, n."""
+def _scores_table(run: TrainingRun, found: Scores) -> pd.DataFrame:
+    """Every score with its interval as rows of, colour, arm, files, level, score, value, low, high, reason, chance, n.
+
+    Arms beside the network on originals alone: what they make of copies nobody asks.
+    """
     test = run.predictions.subset("test")
     n_present = len(np.unique(test.labels))
     chances = {"auroc": 0.5, "balanced_accuracy": 1 / max(n_present, 1)}
     rows = []
-    for (view, level), estimates in found.items():
-        start = {"of": f"{view} by {level}", "colour": palette.series(VIEWS.index(view)), "files": view, "level": level}
+    for (view, level), by_arm in found.items():
         n = len(_part(test, view, level).labels)
-        rows += [
-            {**start, "score": name, **one.row(), "chance": chances.get(name), "n": n}
-            for name, one in estimates.items()
-        ]
+        for arm, scored in by_arm.items():
+            if arm == NETWORK:
+                start = {"of": f"{view} by {level}", "colour": palette.series(VIEWS.index(view))}
+            elif view == "originals":
+                start = {"of": f"{arm}, {view} by {level}", "colour": palette.arm(arm)}
+            else:
+                continue
+            rows += [
+                {**start, "arm": arm, "files": view, "level": level, "score": name}
+                | {**one.row(), "chance": chances.get(name), "n": n}
+                for name, one in scored.estimates().items()
+            ]
+    return pd.DataFrame(rows)
+
+
+def _differences_table(found: Scores) -> pd.DataFrame:
+    """The network minus every other arm on originals, paired, as rows of the columns of the table of scores."""
+    rows = []
+    for arm in _others(found):
+        for level in LEVELS:
+            by_arm = found["originals", level]
+            start = {"of": f"network minus {arm}, by {level}", "colour": palette.arm(arm), "arm": arm, "level": level}
+            rows += [
+                {**start, "score": name, **by_arm[NETWORK].minus(by_arm[arm], name).row(), "chance": 0}
+                for name in HEADLINE
+            ]
     return pd.DataFrame(rows)
 
 

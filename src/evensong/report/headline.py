@@ -58,6 +58,8 @@ def _night(root: Path) -> Iterator[Score]:
     details = _read(root, Path("metrics/night/details.json"))
     if n_sources := _at(details, "originals.source.n"):
         yield _nested(details, "originals.source.macro_f1", f"the same by source, {n_sources} of them")
+    yield _nested(details, "arms.baseline.clip.macro_f1", "baseline: mel statistics, linear")
+    yield _nested(details, "arms.baseline.network_minus_clip.macro_f1", "network minus baseline, paired")
 
 
 def _voice(root: Path) -> Iterator[Score]:
@@ -68,6 +70,8 @@ def _voice(root: Path) -> Iterator[Score]:
     yield best._replace(value=_of(test, "voice_best_auroc"))
     gain = _nested(details, "minus_best_single.soft_mean.auroc", "fused minus best single, paired")
     yield gain._replace(value=_of(test, "voice_gain"))
+    yield _nested(details, "baseline.auroc", "baseline: mel statistics, linear")
+    yield _nested(details, "minus_baseline.soft_mean.auroc", "fused minus baseline, paired")
 
 
 _SCORES = {"night": _night, "voice": _voice}

@@ -10,12 +10,14 @@ _SERIES = (
 _SUBDBS = (  # a rainbow, because their shares of class 1 have an order
     *("#5e3c99", "#3f6fb5", "#2a9bc4", "#2aa38b", "#5aa02c", "#b0a000", "#e08214", "#d6493a", "#96264f"),
 )
+_ARMS = {"baseline": "#7a6a4f"}
 _METHODS = {
     "soft_mean": BLACK,
     "majority": "#e377c2",
     "prior_corrected": "#8c564b",
     "validation_weighted": "#1f77b4",
     "best_single": "#e07b00",
+    **_ARMS,
     "control": "#3c8a3c",
     "control_best_single": "#9467bd",
 }
@@ -29,6 +31,11 @@ def series(place: int) -> str:
 def subdb(number: int) -> str:
     """The colour of sub-database 1 to 9."""
     return _SUBDBS[number - 1]
+
+
+def arm(name: str) -> str:
+    """The colour of an arm beside the network."""
+    return _ARMS[name]
 
 
 def method(name: str) -> str:

@@ -98,13 +98,61 @@ def read_run(folder: Path) -> TrainingRun:
     Raises:
         DataError: a file is missing or malformed, or the predictions are not exactly one per item, fold and subset.
     """
+    classes, predictions, folds = _read_predicted(folder)
+    history = _read_table(folder / "history.csv", HISTORY_COLUMNS)
+    return TrainingRun(classes, predictions, folds, history)
+
+
+def read_arms(folder: Path, run: TrainingRun) -> dict[str, Predictions]:
+    """Read what every other arm predicted, such as the baseline, for the rows of a training run.
+
+    Args:
+        folder: holds one folder an arm.
+        run: any run over the same folds.
+
+    Returns:
+        Predictions by name of the arm, sorted by name; each with the rows of ``run``.
+
+    Raises:
+        DataError: as `read_run`, or an arm has other classes or predicted other rows.
+    """
+    arms = {}
+    for home in sorted(path for path in folder.iterdir() if path.is_dir()):
+        classes, arms[home.name], _ = _read_predicted(home)
+        if classes != run.classes:
+            raise DataError(f"{home}: its classes are not those of the network; run the stages of both again")
+        check_same_rows("the network", run.predictions, home.name, arms[home.name])
+    return arms
+
+
+def _read_predicted(folder: Path) -> tuple[list[str], Predictions, pd.DataFrame]:
     classes = _read_classes(folder / "classes.json")
     predictions = read_predictions(folder / "predictions.csv", len(classes))
     folds = _read_table(folder / "folds.csv", ["fold", "n_train", "n_val", "n_test"])
     folds = folds.sort_values("fold").reset_index(drop=True)
     _check_counts(folder, predictions, folds)
-    history = _read_table(folder / "history.csv", HISTORY_COLUMNS)
-    return TrainingRun(classes, predictions, folds, history)
+    return classes, predictions, folds
+
+
+def check_same_rows(first_name: str, first: Predictions, name: str, other: Predictions) -> None:
+    """Refuse two that did not predict the same items, of the same groups, in the same folds and subsets.
+
+    A patient tested in a fold by one and trained on in that fold by the other would be compared or fused unseen.
+
+    Raises:
+        DataError: says how many rows differ, never which.
+    """
+    # Both are sorted by key without repeats, so equal key sets are equal columns.
+    keys, other_keys = (frame.table.set_index(KEY_COLUMNS).index for frame in (first, other))
+    n_lacking, n_more = len(keys.difference(other_keys)), len(other_keys.difference(keys))
+    if n_lacking or n_more:
+        raise DataError(
+            f"{name} cannot stand beside {first_name}: it lacks {n_lacking} predictions that {first_name} has and "
+            f"holds {n_more} that it has not; run the stages from the splits on again"
+        )
+    differing = (first.table[["group", "label"]] != other.table[["group", "label"]]).any(axis=1)
+    if differing.any():
+        raise DataError(f"{name} cannot stand beside {first_name}: they disagree on {differing.sum()} labels")
 
 
 def read_model_facts(folder: Path, fold: int) -> dict[str, Any]:

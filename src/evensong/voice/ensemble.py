@@ -1,5 +1,6 @@
 """Fused, single and control predictions in; scores, paired differences and the answer about diversity out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from evensong.score import palette
 from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
 from evensong.score.intervals import BY_FOLD, DIFFERENCE, INTERVAL
+from evensong.score.predictions import Predictions, check_same_rows
 from evensong.schemas import Evaluate
 from evensong.score.within_folds import auroc_within
 from evensong.voice.disclosure import SMALLEST_COUNT, WITHHELD, told, told_split, untold_scores
@@ -17,7 +19,6 @@ from evensong.voice.fusion import (
     METHODS,
     Members,
     best_member,
-    check_same_rows,
     fuse,
     member_weights,
     natural_share,
@@ -25,17 +26,19 @@ from evensong.voice.fusion import (
 )
 from evensong.voice.patients import CHANCE, TOLD, WITHIN, Level, counts_of, level_of, units_of
 
-BASELINE = "best_single"
+BEST = "best_single"
+BASELINE = "baseline"
 CONTROL = "control"
-CONTROL_BASELINE = "control_best_single"
+CONTROL_BEST = "control_best_single"
 NAMES = {
     "soft_mean": "soft mean",
     "majority": "majority",
     "prior_corrected": "prior-corrected",
     "validation_weighted": "validation-weighted",
-    BASELINE: "best sub-database",
+    BEST: "best sub-database",
+    BASELINE: "baseline",
     CONTROL: "control arm",
-    CONTROL_BASELINE: "best control member",
+    CONTROL_BEST: "best control member",
 }
 RULES = {
     "patient": "mean probability over the patient's recordings; scores pool the test patients of all folds",
@@ -44,7 +47,7 @@ RULES = {
     "auroc_pooled": "AUROC over the test patients of all folds together, although their scores are not on one scale",
     "interval": f"{INTERVAL}; groups are patients; the draws are the same for every method",
     "difference": DIFFERENCE,
-    "primary": "the soft mean; with four fusions and two baselines, one of the others can differ by chance",
+    "primary": "the soft mean; with four fusions and three references, one of the others can differ by chance",
     "soft_mean": "mean probability over the members",
     "majority": "share of members that vote for class 1 at their own thresholds; class 1 from one half on",
     "prior_corrected": (
@@ -54,6 +57,10 @@ RULES = {
     "best_single": (
         "the member with the highest AUROC over the validation patients of all folds; with made splits every tested "
         "patient is a validation patient of another fold, which favours the single member"
+    ),
+    "baseline": (
+        "logistic regression on each band's mean, deviation and quantiles over time, and on those of its change from "
+        "frame to frame, trained on every training patient at the natural class shares; no network"
     ),
     "control": (
         "soft mean of members that were all trained on every training patient, at the natural class shares, and differ "
@@ -72,7 +79,7 @@ class Fusion:
     Attributes:
         members: the sub-databases.
         control: the control arm, or None.
-        levels: patient predictions by method, 'best_single' and, with a control arm, 'control' and
+        levels: patient predictions by method, 'best_single', 'baseline' and, with a control arm, 'control' and
             'control_best_single'.
         scored: their scores.
         member_aurocs: test AUROC of each member alone, the control arm's members included.
@@ -87,27 +94,32 @@ class Fusion:
     confidence: float
 
     @property
-    def baselines(self) -> list[str]:
+    def references(self) -> list[str]:
         """What the fused methods are compared with."""
-        return [BASELINE, CONTROL] if self.control else [BASELINE]
+        return [BEST, BASELINE, CONTROL] if self.control else [BEST, BASELINE]
 
     @property
-    def references(self) -> list[str]:
-        """The baselines, and what the control arm is compared with."""
-        return [*self.baselines, CONTROL_BASELINE] if self.control else self.baselines
+    def all_references(self) -> list[str]:
+        """The references, and what the control arm is compared with."""
+        return [*self.references, CONTROL_BEST] if self.control else self.references
 
 
-def evaluate_fusion(members: Members, control: Members | None, settings: Evaluate) -> Fusion:
+def evaluate_fusion(
+    members: Members, control: Members | None, arms: Mapping[str, Predictions], settings: Evaluate
+) -> Fusion:
     """Fuse the members (and the control arm's) and score everything on the same draws of patients.
+
+    Args:
+        arms: predictions by image of what is no member, `BASELINE` among them; with the rows of the members.
 
     Raises:
         DataError: the control arm predicted other rows than the members.
     """
-    levels = fuse(members)
+    levels = fuse(members) | {name: level_of(arm.by_group()) for name, arm in arms.items()}
     if control is not None:
         check_same_rows("the sub-databases", members.images[0], "the control arm", control.images[0])
         fused = fuse(control)
-        levels |= {CONTROL: fused["soft_mean"], CONTROL_BASELINE: fused[BASELINE]}
+        levels |= {CONTROL: fused["soft_mean"], CONTROL_BEST: fused[BEST]}
     units = {name: units_of(level.test, level.thresholds) for name, level in levels.items()}
     bootstrap = make_bootstrap(units["soft_mean"], settings, "voice")
     scored = {name: score(one, binary_scores, bootstrap) for name, one in units.items()}
@@ -116,12 +128,12 @@ def evaluate_fusion(members: Members, control: Members | None, settings: Evaluat
 
 
 def comparisons(fusion: Fusion) -> dict[tuple[str, str, str], Estimate]:
-    """Paired differences by (method, baseline, score)."""
-    pairs = [(method, baseline) for baseline in fusion.baselines for method in METHODS]
-    pairs += [(CONTROL, BASELINE), (CONTROL, CONTROL_BASELINE)] if fusion.control else []
+    """Paired differences by (method, reference, score)."""
+    pairs = [(method, reference) for reference in fusion.references for method in METHODS]
+    pairs += [(CONTROL, BEST), (CONTROL, CONTROL_BEST)] if fusion.control else []
     return {
-        (method, baseline, name): fusion.scored[method].minus(fusion.scored[baseline], name)
-        for method, baseline in pairs
+        (method, reference, name): fusion.scored[method].minus(fusion.scored[reference], name)
+        for method, reference in pairs
         for name in fusion.scored[method].points
     }
 
@@ -164,16 +176,19 @@ def verdict(difference: Estimate) -> str:
 
 
 def headline_tree(fusion: Fusion) -> dict[str, Any]:
-    """What metrics/voice/test.json holds: AUROC by patient of the soft mean, beside the best single member's."""
+    """What metrics/voice/test.json holds: AUROC by patient of the soft mean, the best member and the baseline."""
     n, _ = counts_of(fusion.levels["soft_mean"].test)
-    auroc, best = (fusion.scored[method].estimate("auroc").numbers() for method in ("soft_mean", BASELINE))
+    auroc, best, baseline = (
+        fusion.scored[method].estimate("auroc").numbers() for method in ("soft_mean", BEST, BASELINE)
+    )
     return {
         "voice_auroc": auroc["value"],
         "voice_auroc_low": auroc["low"],
         "voice_auroc_high": auroc["high"],
         "voice_n": told(n),
         "voice_best_auroc": best["value"],
-        "voice_gain": comparisons(fusion)["soft_mean", BASELINE, "auroc"].numbers()["value"],
+        "voice_gain": comparisons(fusion)["soft_mean", BEST, "auroc"].numbers()["value"],
+        "voice_baseline_auroc": baseline["value"],
     }
 
 
@@ -190,9 +205,9 @@ def details_tree(fusion: Fusion) -> dict[str, Any]:
     }
     for method, scored in fusion.scored.items():
         tree[method] = {name: scored.estimate(name).tree() for name in TOLD}
-    for (method, baseline, name), difference in comparisons(fusion).items():
+    for (method, reference, name), difference in comparisons(fusion).items():
         if name in TOLD:
-            tree.setdefault(f"minus_{baseline}", {}).setdefault(method, {})[name] = difference.tree()
+            tree.setdefault(f"minus_{reference}", {}).setdefault(method, {})[name] = difference.tree()
     return tree
 
 
@@ -210,8 +225,8 @@ def summary_tree(fusion: Fusion) -> dict[str, Any]:
         "scores": {method: trees(scored.estimates()) for method, scored in fusion.scored.items()},
         "differences": [],
     }
-    for (method, baseline, name), difference in comparisons(fusion).items():
-        row = {"method": method, "baseline": baseline, "score": name, "verdict": verdict(difference)}
+    for (method, reference, name), difference in comparisons(fusion).items():
+        row = {"method": method, "reference": reference, "score": name, "verdict": verdict(difference)}
         tree["differences"].append(row | difference.tree())
     return tree
 
@@ -263,9 +278,9 @@ def _score_rows(fusion: Fusion) -> list[dict[str, Any]]:
 
 def _difference_rows(fusion: Fusion) -> list[dict[str, Any]]:
     rows = []
-    for (method, baseline, name), one in comparisons(fusion).items():
-        start = {"of": f"{NAMES[method]} minus {NAMES[baseline]}", "colour": palette.method(method)}
-        start |= {"method": method, "baseline": baseline, "score": name}
+    for (method, reference, name), one in comparisons(fusion).items():
+        start = {"of": f"{NAMES[method]} minus {NAMES[reference]}", "colour": palette.method(method)}
+        start |= {"method": method, "reference": reference, "score": name}
         rows.append(start | one.row() | {"chance": 0, "verdict": verdict(one)})
     return rows
 

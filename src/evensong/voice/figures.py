@@ -20,8 +20,9 @@ from evensong.voice.disclosure import told_split
 from evensong.voice.answer import NO_CONTROL, QUESTION, caption
 from evensong.voice.ensemble import (
     BASELINE,
+    BEST,
     CONTROL,
-    CONTROL_BASELINE,
+    CONTROL_BEST,
     NAMES,
     Fusion,
     comparisons,
@@ -33,7 +34,8 @@ from evensong.voice.patients import CHANCE, HEADLINE, LEVELS, counts_of
 
 _NOTE_WIDTH = 150  # characters
 _TITLES = {"auroc": "AUROC", "balanced_accuracy": "Balanced accuracy"}
-_MARKERS = {BASELINE: "o", CONTROL: "s", CONTROL_BASELINE: "D"}
+_STEP = 0.22  # of a row, between the markers of two references
+_MARKERS = {BEST: "o", BASELINE: "^", CONTROL: "s", CONTROL_BEST: "D"}
 
 
 @contextmanager
@@ -101,7 +103,7 @@ def draw_fusion(path: Path, fusion: Fusion) -> None:
 
 def _draw_scores(axes: Axes, fusion: Fusion) -> None:
     """Rows of methods, then ticks of the members alone."""
-    shown = [*METHODS, *fusion.references]
+    shown = [*METHODS, *fusion.all_references]
     for place, method in enumerate(shown):
         _draw_row(axes, place, fusion.scored[method].estimate("auroc"), palette.method(method))
     names = [NAMES[method] for method in shown]
@@ -120,17 +122,17 @@ def _draw_scores(axes: Axes, fusion: Fusion) -> None:
 
 
 def _draw_differences(axes: Axes, fusion: Fusion) -> None:
-    """Rows of methods, one marker a baseline; with a control arm there are two a row, the best sub-database's above."""
+    """Rows of methods, one marker a reference, in the order of the legend."""
     shown = [*METHODS, CONTROL] if fusion.control else list(METHODS)
-    for (method, baseline, name), difference in comparisons(fusion).items():
+    for (method, reference, name), difference in comparisons(fusion).items():
         if name == "auroc":
-            shift = 0.0 if not fusion.control else -0.13 if baseline == BASELINE else 0.13
-            place = shown.index(method) + shift
-            _draw_row(axes, place, difference, palette.method(method), marker=_MARKERS[baseline])
+            order = fusion.all_references.index(reference)
+            place = shown.index(method) + _STEP * (order - (len(fusion.references) - 1) / 2)
+            _draw_row(axes, place, difference, palette.method(method), marker=_MARKERS[reference])
     axes.axvline(0, color=GREY, linewidth=0.9, linestyle="--")
     axes.set_yticks(range(len(shown)), [NAMES[method] for method in shown])
     axes.set_xlabel("← worse      paired difference in AUROC      better →")
-    _legend(axes, {f"minus {NAMES[baseline]}": (_MARKERS[baseline], BLACK) for baseline in fusion.references})
+    _legend(axes, {f"minus {NAMES[reference]}": (_MARKERS[reference], BLACK) for reference in fusion.all_references})
 
 
 def _draw_row(axes: Axes, place: float, estimate: Estimate, colour: str, marker: str = "o") -> None:

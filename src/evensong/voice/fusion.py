@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evensong.errors import DataError
-from evensong.score.predictions import KEY_COLUMNS, Predictions, TrainingRun
+from evensong.score.predictions import Predictions, TrainingRun, check_same_rows
 from evensong.score.within_folds import auroc_within
 from evensong.score.scores import Floats
 from evensong.voice.patients import HALF, Level, check_one_label, decide, level_of, two_columns
@@ -149,27 +149,6 @@ def natural_share(members: Members) -> float:
     labels = members.images[0].subset("val").labels
     share = float(labels.mean()) if len(labels) else 0.5
     return share if 0 < share < 1 else 0.5
-
-
-def check_same_rows(first_name: str, first: Predictions, name: str, other: Predictions) -> None:
-    """Refuse two members that did not predict the same images, of the same patients, in the same folds and subsets.
-
-    A patient tested in a fold by one member and trained on in that fold by the other would be fused unseen otherwise.
-
-    Raises:
-        DataError: says how many rows differ, never which.
-    """
-    # Both are sorted by key without repeats, so equal key sets are equal columns.
-    keys, other_keys = (frame.table.set_index(KEY_COLUMNS).index for frame in (first, other))
-    n_lacking, n_more = len(keys.difference(other_keys)), len(other_keys.difference(keys))
-    if n_lacking or n_more:
-        raise DataError(
-            f"members cannot be fused: {name} lacks {n_lacking} predictions that {first_name} has and holds {n_more} "
-            "that it has not; run the stages from voice_splits on again"
-        )
-    differing = (first.table[["group", "label"]] != other.table[["group", "label"]]).any(axis=1)
-    if differing.any():
-        raise DataError(f"members cannot be fused: {name} and {first_name} disagree on {differing.sum()} labels")
 
 
 def _train_shares(name: str, run: TrainingRun) -> list[float]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 IDS = ["healthCode", "record_id", "column_id"]
 COMBINED_COLUMNS = ["healthCode", "health_code", "record_id", "column_id", "image_rel_path", "label", "fold", "subset"]
 CONTROL = "control"
+CLASSES = ["false", "true"]  # in label order
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.schemas import TrackTrain, Train, VoiceMels
 from evensong.voice.pixels import refuse_other_images
-from evensong.voice.tables import read_fold_table
+from evensong.voice.tables import CLASSES, read_fold_table
 
 COMBINED = Path("artifacts/voice/combined")
 IMAGES = Path("artifacts/voice/mels.npy")
@@ -34,7 +34,7 @@ def train_member(
     training = Training(
         table=read_fold_table(COMBINED / combined / f"audio_imbalmed_{combined}_combined.csv", IMAGE_TABLE),
         arrays=[IMAGES],
-        classes=["false", "true"],
+        classes=CLASSES,
         track=track,
         train=train.model_copy(update={"seed": derive_seed(train.seed, *purpose)}),
         mels=mels.model_dump(),
