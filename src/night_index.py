@@ -12,12 +12,12 @@ from evensong.night.audit import audit_leakage, count_classes, describe_balance,
 from evensong.night.folds import assign_parts, fold_table
 from evensong.night.index import build_index, index_tables
 from evensong.intake.names import counted
-from evensong.night.shortcuts import audit_shortcuts, draw_clips
 from evensong.intake.tables import read_clips, read_pool
 from evensong.params import load_section
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import NightIndex
+from evensong.score.shortcuts import audit_shortcuts, describe_shortcuts, draw_clips
 
 TABLE = Path("artifacts/night/pool.csv")
 CLIPS = Path("artifacts/night/scan/clips.csv")
@@ -51,7 +51,7 @@ def main() -> None:
         write_json(staged[METRICS], {"index": report})
         write_csv(staged[PLOT], counts, "%.6g", for_people=True)
     print(f"{len(samples)} files indexed, {report['folds']} fold(s), {counted(len(split.parts), 'source')}")
-    print(nearness(split.quality))
+    print(nearness(split.quality), *describe_shortcuts(report["shortcut_balanced_accuracy"]), sep="\n")
 
 
 if __name__ == "__main__":

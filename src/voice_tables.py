@@ -9,7 +9,9 @@ from evensong.params import load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import SUBDBS
-from evensong.voice.account import count_table, describe, dropped_rows, notes, summarise_tables
+from evensong.score.shortcuts import describe_shortcuts
+from evensong.voice.account import count_table, describe, dropped_rows, notes, summarise_tables, used_rows
+from evensong.voice.shortcuts import audit_patients
 from evensong.voice.splits import read_accounts, read_labels, read_splits
 from evensong.voice.tables import Cohort, join_lists, member_tables
 
@@ -38,9 +40,10 @@ def main() -> None:
             write_csv(staged[FOLDER] / name / f"audio_imbalmed_{name}_combined.csv", table)
         write_csv(staged[FOLDER] / "dropped.csv", dropped)
         counts = summarise_tables(members, dropped, cohort) | read_accounts(SPLITS)
-        write_json(staged[METRICS], counts)
+        shortcuts = audit_patients(used_rows(members), cohort.recordings)
+        write_json(staged[METRICS], counts | {"shortcut_balanced_accuracy": shortcuts})
         write_csv(staged[PLOT], count_table(members), for_people=True)
-    print(*describe(counts), *notes(members, cohort.recordings), sep="\n")
+    print(*describe(counts), *notes(members, cohort.recordings), *describe_shortcuts(shortcuts), sep="\n")
 
 
 if __name__ == "__main__":

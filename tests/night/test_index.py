@@ -9,7 +9,7 @@ from tests.night.indexes import HOSTILE, POOL, tables_of
 from evensong.errors import IntegrityError
 from evensong.night.audit import audit_leakage, refuse_leakage
 from evensong.night.index import build_index, index_tables, logical_sha256, read_array_names, read_fold_table
-from evensong.night.shortcuts import audit_shortcuts, draw_clips
+from evensong.score.shortcuts import audit_shortcuts, draw_clips
 
 
 @pytest.fixture

@@ -98,3 +98,10 @@ def test_a_file_that_is_not_ours(run: Path, text: str) -> None:
     (run / "metrics/night/test.json").write_text(text, encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"metrics/night/test\.json: .*(make night|dvc repro)"):
         headline(run)
+
+
+def test_shortcuts_are_told_beside_the_scores(run: Path) -> None:
+    scores = {"chance": 0.5, "notable_above": 0.67, "container": 1.0, "level": 0.6}
+    write(run, "voice/tables.json", {"shortcut_balanced_accuracy": scores})
+    notes = [line.strip() for line in headline(run).splitlines() if "NOTE" in line]
+    assert notes == ["NOTE: shortcuts by container: metrics/voice/tables.json"]

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evensong.errors import IntegrityError
+from evensong.score.shortcuts import notable_traits
 
 TRACKS = ("night", "voice")
 _QUARANTINE = "files that were not used, and why"
 _PLOTS = ("dvc plots show", "every curve, in a browser")
 _ANSWER = ("plots/ensemble/answer.md", "what fusing gained, in words")
 _INDEX = ("metrics/night/index.json", "balance, leakage, shortcuts")
+_SHORTCUTS = {
+    "night": (Path("metrics/night/index.json"), "index.shortcut_balanced_accuracy"),
+    "voice": (Path("metrics/voice/tables.json"), "shortcut_balanced_accuracy"),
+}
 _PLACES = {
     ("night", "voice"): (_ANSWER, _INDEX, _PLOTS),
     ("night",): (_INDEX, ("artifacts/night/scan/quarantine.csv", _QUARANTINE), _PLOTS),
@@ -47,6 +52,7 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
         for number, score in enumerate(_SCORES[track](root)):
             name = "" if number else track
             lines.append(f"{name:8}{score.what:41}{_number(score.value):>9}{_interval(score):>20}")
+        lines += _shortcuts(root, track)
     if ran:
         lines += ["", "Look next:", *(f"  {where:37}{why}" for where, why in _PLACES[ran])]
     return "\n".join(lines)
@@ -75,6 +81,14 @@ def _voice(root: Path) -> Iterator[Score]:
 
 
 _SCORES = {"night": _night, "voice": _voice}
+
+
+def _shortcuts(root: Path, track: str) -> list[str]:
+    """A line where technical traits alone tell the classes apart, and the scores may rest on them."""
+    where, key = _SHORTCUTS[track]
+    scores = _at(_read(root, where), key)
+    found = notable_traits(scores) if scores else []
+    return [f"{'':8}NOTE: shortcuts by {', '.join(found)}: {where}"] if found else []
 
 
 def _test_file(track: str) -> Path:

@@ -1,6 +1,7 @@
 """How well the recordings' technical traits alone predict the class: a model could learn those instead of the sound."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pandas as pd
 from evensong.keys import digest_of
 
 # What each audit may look at; a high score means that the trait gives the class away.
-_TRAITS = {
+TRAITS: dict[str, list[str]] = {
     "container": ["container", "codec"],
     "format": ["sample_rate_hz", "n_channels"],
     "bandwidth": ["bandwidth_hz"],
@@ -17,10 +18,12 @@ _TRAITS = {
     "duration": ["duration_s"],
 }
 _WORDS = {"container", "codec"}
+_BOUNDS = ("chance", "notable_above")
 _MAX_CLASSES, _MAX_CLIPS = 100, 5000  # looked at: the cost of a forest grows with both
 _MAX_FOLDS = 5
 _TREES = 30
 _LEAF = 3
+_NOTABLE_ERRORS = 3.0  # standard errors above chance: by luck one trait in 700
 
 
 def draw_clips(clips: pd.DataFrame) -> pd.DataFrame:
@@ -41,32 +44,60 @@ def draw_clips(clips: pd.DataFrame) -> pd.DataFrame:
     return clips.loc[turns.index].groupby("class_name").head(n_each).sort_values("pcm_sha256", ignore_index=True)
 
 
-def audit_shortcuts(clips: pd.DataFrame) -> dict[str, float | None]:
+def audit_shortcuts(
+    clips: pd.DataFrame, traits: Mapping[str, Sequence[str]] = MappingProxyType(TRAITS)
+) -> dict[str, float | None]:
     """Balanced accuracy of a small random forest that sees technical traits only, cross-validated over sources.
 
     Args:
-        clips: one row an original in the pool: class_name, source_id, pcm_sha256 and the scan's statistics. Of large
-            pools give `draw_clips`.
+        clips: one row an original in the pool, or a patient: class_name, source_id, pcm_sha256 (whose order decides
+            ties) and the columns of ``traits``. Of large pools give `draw_clips`.
+        traits: the columns of each trait.
 
     Returns:
-        Balanced accuracy (0 to 1) by trait and of all traits together, and what chance gives. None where a class has
-        fewer than two sources.
+        Balanced accuracy (0 to 1) by trait and of all traits together, what chance gives, and above what a score is
+        notable: three standard errors above chance, each source counted once. None where a class has fewer than two
+        sources.
     """
     clips = clips.sort_values("pcm_sha256", ignore_index=True)
     n_sources = clips.groupby("class_name")["source_id"].nunique()
-    scores: dict[str, float | None] = {"chance": round(1 / len(n_sources), 4)}
+    chance = 1 / len(n_sources)
+    error = np.sqrt((chance * (1 - chance) / n_sources).sum()) * chance
+    scores: dict[str, float | None] = {
+        "chance": round(chance, 4),
+        "notable_above": round(min(1.0, chance + _NOTABLE_ERRORS * float(error)), 4),
+    }
     # Numbers: scikit-learn would take a class named "007" for 7.
     labels, _ = pd.factorize(clips["class_name"], sort=True)
     folds = _folds(clips, labels, int(min(_MAX_FOLDS, n_sources.min())))
-    every = [column for columns in _TRAITS.values() for column in columns]
-    for trait, columns in {**_TRAITS, "all_traits": every}.items():
+    every = [column for columns in traits.values() for column in columns]
+    for trait, columns in {**traits, "all_traits": every}.items():
         if not folds:
             scores[trait] = None
-        elif (clips[columns].nunique() == 1).all():
+        elif (clips[list(columns)].nunique(dropna=False) == 1).all():
             scores[trait] = scores["chance"]
         else:
             scores[trait] = _score(_encode(clips, columns), labels, folds)
     return scores
+
+
+def notable_traits(scores: Mapping[str, float | None]) -> list[str]:
+    """The traits of `audit_shortcuts` that tell the classes apart by more than luck."""
+    bar = scores.get("notable_above") or 1.0
+    return [trait for trait, score in scores.items() if score and score > bar and trait not in _BOUNDS]
+
+
+def describe_shortcuts(scores: Mapping[str, float | None]) -> list[str]:
+    """A NOTE where a trait alone tells the classes apart; no line where none does."""
+    found = notable_traits(scores)
+    if not found:
+        return []
+    told = ", ".join(f"{trait} {scores[trait]:.2f}" for trait in found)
+    return [
+        f"NOTE: technical traits tell the classes apart without the sound: balanced accuracy {told}; chance "
+        f"{scores['chance']:.2f}. A model can learn those instead, and would fail where they are others: record all "
+        "classes alike, or bring the clips to one form"
+    ]
 
 
 def _folds(clips: pd.DataFrame, labels: np.ndarray, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
