@@ -27,6 +27,15 @@ def _parser() -> argparse.ArgumentParser:
     results = commands.add_parser("results", help="the headline scores of the last run, and where to look next")
     results.add_argument("track", nargs="?", choices=TRACKS, help="one track only (default: both)")
     results.set_defaults(run=_results)
+    seeds = commands.add_parser(
+        "seeds",
+        help="run a track with other seeds, and say how far its scores move",
+        description="Queue experiments that differ by their seeds alone, run them, and print the spread of the "
+        "headline scores. Without --runs, print that of the runs that are there.",
+    )
+    seeds.add_argument("track", choices=TRACKS)
+    seeds.add_argument("--runs", type=int, default=0, metavar="N", help="run the seeds 1 to N that have not run yet")
+    seeds.set_defaults(run=_seeds)
     _add_predict(commands)
     exports = commands.add_parser("export", help="write a model or its mels for other programs").add_subparsers(
         required=True, metavar="what"
@@ -101,6 +110,13 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _results(options: argparse.Namespace) -> None:
     print(headline(Path(), [options.track] if options.track else TRACKS))
+
+
+def _seeds(options: argparse.Namespace) -> None:
+    from evensong.report.seeds import describe_seeds, run_seeds
+
+    run_seeds(Path(), options.track, range(1, options.runs + 1))
+    print(describe_seeds(Path(), options.track))
 
 
 def _predict(options: argparse.Namespace) -> None:

@@ -72,6 +72,17 @@ def test_queued_experiment_uses_its_own_code_and_epochs(repo: SmallRepo) -> None
     repo.must("dvc", "checkout", "-q")
 
 
+def test_runs_over_seeds_are_summarised_and_not_repeated(repo: SmallRepo) -> None:
+    evensong = ("python", "-m", "evensong.cli")
+    said = repo.must(*evensong, "seeds", "night", "--runs", "1", PYTHONPATH="src")
+    assert "Reproducing experiment 'seeds-night-1'" in said
+    ref = repo.must("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/seeds-night-1").strip()
+    score = json.loads(repo.must("git", "show", f"{ref}:metrics/night/test.json"))["night_f1"]
+    again = repo.must(*evensong, "seeds", "night", "--runs", "1", PYTHONPATH="src")
+    assert "Reproducing" not in again
+    assert again.splitlines()[1].split() == ["night_f1", *([f"{score:.3f}"] * 3)]
+
+
 def test_bad_params_stop_before_any_output_is_touched(repo: SmallRepo) -> None:
     failed = repo.run("dvc", "exp", "run", "-S", "train.epochs=abc")
     assert failed.returncode != 0
