@@ -82,7 +82,7 @@ def describe_seeds(root: Path, track: str) -> str:
             one = spread(values)
             sd = "" if one.deviation is None else f"{one.deviation:.3f}"
             lines.append(f"{'':8}{score:26}{one.mean:>8.3f}{sd:>8}{one.least:>8.3f}{one.most:>8.3f}")
-    lines.append(f"{'':8}{' and '.join(SEEDS[track])} differ; the interval of one run knows nothing of it")
+    lines.append(f"{'':8}{' and '.join(SEEDS[track])} differ, which no interval knows of")
     return "\n".join(lines)
 
 
