@@ -273,10 +273,23 @@ def write_voice(root: Path) -> None:
             write_audio(root / "recordings" / name, vowel(patient, take), VOICE_RATE_HZ)
     with (root / "cohort" / "Demographics_Survey.csv").open("w", encoding="utf-8", newline="") as handle:
         rows = csv.writer(handle, lineterminator="\n")
-        rows.writerow(["healthCode", "age", "professional-diagnosis"])
+        rows.writerow(["healthCode", "age", "gender", "device", "professional-diagnosis"])
         for patient in patients:
-            age = int(generator("age", patient.health_code).integers(45, 80))
-            rows.writerow([patient.health_code, age, "" if patient.label is None else patient.label])
+            diagnosis = "" if patient.label is None else patient.label
+            rows.writerow([patient.health_code, *survey_answers(patient), diagnosis])
+
+
+def survey_answers(patient: Patient) -> tuple[int | str, str, str]:
+    """Age, gender and device. Age is planted as a confounder: the diagnosed are older, and an old voice is rougher.
+
+    Gender goes with the pitch and the device with nothing, so that neither tells the diagnosis. One age in sixteen is
+    blank.
+    """
+    rng = generator("survey", patient.health_code)
+    age = round(float(np.clip(47 + 9 * bool(patient.label) + 7 * patient.severity + rng.normal(0, 7), 18, 95)))
+    gender = "female" if patient.pitch_hz * np.exp(rng.normal(0, 0.1)) > 155 else "male"
+    device = ("phone a", "phone b", "tablet")[rng.choice(3, p=(0.5, 0.35, 0.15))]
+    return "" if rng.uniform() < 1 / 16 else age, gender, device
 
 
 # ---- files
