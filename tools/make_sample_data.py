@@ -286,7 +286,7 @@ def survey_answers(patient: Patient) -> tuple[int | str, str, str]:
     blank.
     """
     rng = generator("survey", patient.health_code)
-    age = round(float(np.clip(47 + 9 * bool(patient.label) + 7 * patient.severity + rng.normal(0, 7), 18, 95)))
+    age = round(float(np.clip(50 + 5 * bool(patient.label) + 4 * patient.severity + rng.normal(0, 9), 18, 95)))
     gender = "female" if patient.pitch_hz * np.exp(rng.normal(0, 0.1)) > 155 else "male"
     device = ("phone a", "phone b", "tablet")[rng.choice(3, p=(0.5, 0.35, 0.15))]
     return "" if rng.uniform() < 1 / 16 else age, gender, device
