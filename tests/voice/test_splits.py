@@ -110,6 +110,32 @@ def test_draws_differ_between_seeds_folds_and_sub_databases():
     assert folds[0] != folds[1] != folds[2]
 
 
+def spread(folds, n_folds):
+    sizes = [folds.count(fold) for fold in range(n_folds)]
+    return max(sizes) - min(sizes)
+
+
+@given(st.integers(0, 70), st.integers(0, 70), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_folds_differ_by_one_patient_at_most_and_by_one_of_each_class(n_positive, n_negative, n_folds, seed):
+    labels = patients(n_positive, n_negative)
+    folds = assign_folds(labels, n_folds=n_folds, seed=seed)
+    assert set(folds) == set(labels)
+    assert spread(list(folds.values()), n_folds) <= 1
+    for label in (0, 1):
+        assert spread([fold for patient, fold in folds.items() if labels[patient] == label], n_folds) <= 1
+
+
+@pytest.mark.parametrize(("n_patients", "most"), [(36, 0.08), (400, 0.015)])
+def test_one_patient_more_leaves_nearly_all_others_in_their_fold(n_patients, most):
+    moved = []
+    for seed in range(40):
+        labels = patients(n_patients // 3 + seed % 5, n_patients - n_patients // 3 - seed % 5)
+        before = assign_folds(labels, n_folds=10, seed=seed)
+        after = assign_folds(labels | {"one more": seed % 2}, n_folds=10, seed=seed)
+        moved.append(sum(after[patient] != fold for patient, fold in before.items()))
+    assert sum(moved) / len(moved) < most * n_patients  # dealt like cards, half of them moved
+
+
 @given(st.integers(3, 12), st.integers(3, 12), st.integers(3, 20))
 def test_make_splits_says_which_number_of_folds_would_work(n_positive, n_negative, n_folds):
     smaller = min(n_positive, n_negative)
