@@ -85,6 +85,16 @@ def test_prior_correction_undoes_the_training_share():
     assert corrected == pytest.approx(expected)
 
 
+def test_natural_share_counts_each_validation_patient_once_whatever_their_recordings_and_folds():
+    # Validated: a and b (no), c (yes, three recordings, and again in fold 1). By patient 1/3; by recording 6/8.
+    # The member learned one half, so odds halve: t of 0.5 becomes 1/3.
+    rows = [(0, "val", "a", 0, 0, 0.2), (0, "val", "b", 0, 0, 0.2), (0, "test", "t", 0, 1, 0.5)]
+    rows += [(fold, "val", "c", recording, 1, 0.8) for fold in (0, 1) for recording in range(3)]
+    members = fusion.join_members({"m": run_of([*rows, (1, "test", "u", 0, 0, 0.5)])})
+    assert fusion.natural_share(members) == pytest.approx(1 / 3)
+    assert positives(fusion.prior_corrected(members))["t"] == pytest.approx(1 / 3)
+
+
 def test_prior_correction_bears_certain_members():
     members = fusion.join_members({"a": one_fold(0, 1, 0, 1)})
     values = fusion.prior_corrected(members).probabilities

@@ -51,7 +51,8 @@ RULES = {
     "soft_mean": "mean probability over the members",
     "majority": "share of members that vote for class 1 at their own thresholds; class 1 from one half on",
     "prior_corrected": (
-        "soft mean after moving each member's log-odds from its share of training recordings to the natural one"
+        "soft mean after moving each member's log-odds from its share of class 1 among training recordings to the "
+        "natural one, among the validation patients of all folds, each counted once"
     ),
     "validation_weighted": "weights in proportion to validation AUROC above 0.5",
     "best_single": (

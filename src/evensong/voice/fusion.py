@@ -85,8 +85,8 @@ def majority(members: Members) -> Predictions:
 def prior_corrected(members: Members) -> Predictions:
     """Soft mean after each member's log-odds were moved from its training share of class 1 to the natural one.
 
-    Members learned different priors, so their plain probabilities do not mean the same. The natural share is that
-    of the images of validation, over all folds; one half without validation.
+    Members learned different priors, so their plain probabilities do not mean the same. They learned
+    from recordings, so their share is of these; the natural one is of patients, see `natural_share`.
     """
     natural = natural_share(members)
     fold_at = np.searchsorted(members.folds, members.images[0].table["fold"].to_numpy())
@@ -145,9 +145,9 @@ def member_weights(aurocs: Floats) -> Floats:
 
 
 def natural_share(members: Members) -> float:
-    """Share of class 1 among validation images over all folds; one half where that is undefined."""
-    labels = members.images[0].subset("val").labels
-    share = float(labels.mean()) if len(labels) else 0.5
+    """Share of class 1 among the validation patients of all folds, each counted once; one half where undefined."""
+    patients = members.patients[0].subset("val").table.drop_duplicates("group")
+    share = float(patients["label"].mean()) if len(patients) else 0.5
     return share if 0 < share < 1 else 0.5
 
 
