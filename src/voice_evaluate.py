@@ -36,6 +36,8 @@ def main() -> None:
     scoring = load_section("voice.evaluate", schemas.Evaluate)
     settings = {"train": train, "voice.train": track, "voice.evaluate": scoring}
     found = {subdb: evaluate.evaluate_run(read_run(RUNS / f"subdb{subdb}"), scoring) for subdb in subdbs}
+    for note in evaluate.notes(found):
+        print(f"NOTE: {note}")
     facts = {subdb: facts_of(f"subdb{subdb}", one.run) for subdb, one in found.items()}
     with publishing("voice_evaluate", [SUMMARIES, METRICS, PLOTS]) as staged:
         for subdb, one in found.items():

@@ -473,6 +473,44 @@ def test_pooled_score_and_patient_mean_by_hand(workspace):
     assert tree["patient"]["pooled"]["specificity"]["value"] == 1 / 2
 
 
+def run_of_two_folds(scores):
+    """A written run of two folds, each testing a patient of either class, with these probabilities of class 1."""
+    folder = write_run("subdb5")
+    subjects = [(fold, label) for fold in (0, 1) for label in (0, 1)]
+    rows = [
+        f"{fold},test,p{fold}{label}_0,p{fold}{label},1,{label},{1 - score:.9g},{score}"
+        for (fold, label), score in zip(subjects, scores, strict=True)
+    ]
+    header = "fold,subset,item_id,group,is_original,label,p0,p1"
+    (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
+    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1"
+    (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,2,0.5\n1,5,9,0,2,0.5\n")
+    return evaluate.evaluate_run(read_run(folder), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_folds"),
+    [((0.4998, 0.4999, 0.5007, 0.5008), 2), ((0.45, 0.55, 0.2, 0.5), 1), ((0.44, 0.5, 0.5, 0.56), 0)],
+)
+def test_folds_whose_network_has_hardly_moved_are_counted_and_told(workspace, scores, n_folds):
+    found = run_of_two_folds(scores)
+    assert found.pooled["patient"].points["auroc"] == 1  # ranked rightly all the same
+    told = evaluate.notes({5: found})
+    assert len(told) == bool(n_folds)
+    assert all(f"between 0.45 and 0.55 in subdb5 ({n_folds} of 2 folds)" in line for line in told)
+    assert all("train.epochs" in line for line in told)
+
+
+def test_a_summary_says_that_auroc_is_within_folds_and_how_its_interval_is_made(said):
+    rules = summary_of(5)["rules"]
+    assert "own fold only" in rules["auroc"]
+    assert "DeLong" in rules["auroc_interval"]
+    same = read("artifacts/voice/ensemble/summary.json")["rules"]
+    assert {name: same[name] for name in rules if name.startswith("auroc")} == {
+        name: rules[name] for name in ("auroc", "auroc_interval", "auroc_pooled")
+    }
+
+
 @pytest.mark.fault("G11")
 def test_validation_scores_stand_beside_the_test_scores_and_are_named(workspace):
     # Validation tells the patients apart, the test has them the wrong way round.

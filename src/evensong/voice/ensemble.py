@@ -10,7 +10,7 @@ import pandas as pd
 from evensong.score import palette
 from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
-from evensong.score.intervals import BY_FOLD, DIFFERENCE, INTERVAL
+from evensong.score.intervals import DIFFERENCE, INTERVAL
 from evensong.score.predictions import Predictions, check_same_rows
 from evensong.schemas import Evaluate
 from evensong.score.within_folds import auroc_within
@@ -24,7 +24,7 @@ from evensong.voice.fusion import (
     natural_share,
     validation_aurocs,
 )
-from evensong.voice.patients import CHANCE, TOLD, WITHIN, Level, counts_of, level_of, units_of
+from evensong.voice.patients import AUROC_RULES, CHANCE, TOLD, Level, counts_of, level_of, units_of
 
 BEST = "best_single"
 BASELINE = "baseline"
@@ -42,9 +42,7 @@ NAMES = {
 }
 RULES = {
     "patient": "mean probability over the patient's recordings; scores pool the test patients of all folds",
-    "auroc": WITHIN,
-    "auroc_interval": BY_FOLD,
-    "auroc_pooled": "AUROC over the test patients of all folds together, although their scores are not on one scale",
+    **AUROC_RULES,
     "interval": f"{INTERVAL}; groups are patients; the draws are the same for every method",
     "difference": DIFFERENCE,
     "primary": "the soft mean; with four fusions and three references, one of the others can differ by chance",

@@ -33,15 +33,17 @@ from evensong.score.predictions import Predictions, TrainingRun
 from evensong.params import Section
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told, untold_scores
-from evensong.voice.patients import CHANCE, HALF, TOLD, Level, counts_of, levels_of, units_of
+from evensong.voice.patients import AUROC_RULES, CHANCE, HALF, TOLD, Level, counts_of, levels_of, units_of
 from evensong.voice.tables import IDS, item_ids
 
 _MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
+_HARDLY_MOVED = (0.45, 0.55)  # a network starts near one half; the scores of one that has learned leave this band
 _CONFUSION = ["subdb", "actual", "predicted", "share"]
 RULES = {
     "positive": "class 1",
     "patient": "mean probability over the patient's recordings in the subset",
     "pooled": "test predictions of all folds together, each by the model that did not see the patient",
+    **AUROC_RULES,
     "interval": f"{INTERVAL}; groups are patients, over all folds together",
     "no_interval": f"calibration_error: {NO_INTERVAL['calibration_error']}",
     "threshold": "chosen for each fold on its own validation set (largest sensitivity + specificity - 1), else 0.5",
@@ -159,6 +161,25 @@ def details_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
         headline = {name: scored.estimate(name).tree() for name in TOLD}
         tree[f"subdb{subdb}"] = {"patient": headline | {"n": told(_n_groups(one.levels["patient"].test))}}
     return tree
+
+
+def notes(found: Mapping[int, SubDatabase]) -> list[str]:
+    """A line on the sub-databases whose networks have hardly learned; none where all have."""
+    n_still = {subdb: _n_still(one.levels["patient"].test) for subdb, one in found.items()}
+    where = [f"subdb{subdb} ({n} of {len(found[subdb].run.folds)} folds)" for subdb, n in n_still.items() if n]
+    low, high = _HARDLY_MOVED
+    line = (
+        f"every test patient scores between {low:g} and {high:g} in {', '.join(where)}: these networks have hardly "
+        "moved from where they start; train longer (train.epochs)"
+    )
+    return [line] if where else []
+
+
+def _n_still(test: Predictions) -> int:
+    """Folds whose every score of class 1 lies in the band of networks that have hardly moved."""
+    scores_of_1 = pd.Series(test.probabilities[:, 1]).groupby(test.table["fold"])
+    low, high = _HARDLY_MOVED
+    return int(((scores_of_1.min() >= low) & (scores_of_1.max() <= high)).sum())
 
 
 def plot_tables(found: Mapping[int, SubDatabase]) -> dict[str, pd.DataFrame]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from evensong.errors import DataError
 from evensong.score.estimates import Units
+from evensong.score.intervals import BY_FOLD
 from evensong.score.predictions import Predictions, TrainingRun
 from evensong.score.probability_scores import Threshold, youden_threshold
 from evensong.score.scores import Floats, Ints
@@ -15,6 +16,11 @@ HEADLINE = ("auroc", "balanced_accuracy")
 TOLD = (*HEADLINE, "auroc_pooled")  # what metrics/voice/ holds of every arm
 CHANCE = dict.fromkeys(TOLD, 0.5)
 WITHIN = "folds are different models, so AUROC compares a positive with the negatives of its own fold only"
+AUROC_RULES = {
+    "auroc": WITHIN,
+    "auroc_interval": BY_FOLD,
+    "auroc_pooled": "AUROC over the test patients of all folds together, although their scores are not on one scale",
+}
 HALF = Threshold(0.5, "fixed")
 
 Thresholds = dict[int, Threshold]
