@@ -8,7 +8,7 @@ from evensong.errors import DataError
 from evensong.intake.tables import read_own_table, used_rows
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
-from evensong.schemas import SUBDBS, VoiceSplits
+from evensong.schemas import SUBDBS, VoiceLabels, VoiceSplits
 from evensong.voice.cohort import NO_LISTS, read_demographics, read_given_splits, refuse_stray_lists
 from evensong.voice.names import locate, refuse_case_twins
 from evensong.voice.splits import describe, make_splits, write_splits
@@ -24,7 +24,7 @@ def main() -> None:
     if not COHORT.is_dir():
         raise DataError(f"{COHORT}: no such folder; put Demographics_Survey.csv there")
     with publishing("voice_splits", [FOLDER]) as staged:
-        survey = read_demographics(COHORT / "Demographics_Survey.csv")
+        survey = read_demographics(COHORT / "Demographics_Survey.csv", load_section("voice.labels", VoiceLabels))
         recordings = read_own_table(SCAN)
         refuse_stray_lists(COHORT, COHORT / "splits")
         given = read_given_splits(COHORT / "splits", subdbs, n_folds=settings.n_folds)

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from evensong.errors import ParamsError
 from evensong.params import load_section, load_value, read_params
-from evensong.schemas import SEEDS, SUBDBS, Night, NightAugment, Params, Runtime, Train
+from evensong.schemas import SEEDS, SUBDBS, Night, NightAugment, Params, Runtime, Train, VoiceLabels
 
 ROOT = Path(__file__).parents[1]
 PARAMS = ROOT / "params.yaml"
@@ -218,6 +218,31 @@ def test_any_unknown_key_is_named(key: str) -> None:
 def test_subdbs_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         load_value("voice.subdbs", SUBDBS, changed(tmp_path, old, new))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("{PD: 1}", "at least one value for 0 and one for 1"),
+        ("{PD: 1, HC: 2}", r"voice\.labels\.values\.HC: .*got 2"),
+        ("{PD: 1, HC: true}", r"voice\.labels\.values\.HC: .*got True"),
+        ("{PD: 1, pd: 0}", "in upper or lower case, are repeated"),
+    ],
+)
+def test_labels_refused(tmp_path: Path, values: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        load_section("voice.labels", VoiceLabels, changed(tmp_path, "values: null", f"values: {values}"))
+
+
+def test_labels_of_any_plain_kind_are_loaded(tmp_path: Path) -> None:
+    path = changed(tmp_path, "values: null", "values: {1: 1, 2: 0, Parkinson's disease: 1, false: 0, unsure: null}")
+    assert load_section("voice.labels", VoiceLabels, path).values == {
+        1: 1,
+        2: 0,
+        "Parkinson's disease": 1,
+        False: 0,
+        "unsure": None,
+    }
 
 
 def test_lone_values_are_loaded() -> None:

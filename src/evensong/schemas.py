@@ -22,6 +22,7 @@ _INTERVALS: dict[Transform, tuple[str, ...]] = {
     "pitch_shift": ("pitch_semitones",),
 }
 SubDb = Annotated[int, Field(ge=1, le=9)]
+Label = Annotated[int, Field(ge=0, le=1)]
 
 
 def _is_pattern(pattern: str | None) -> str | None:
@@ -220,6 +221,21 @@ class VoiceScan(AudioLimits):
     image_sizes: Literal["any", "one"]  # one: another size than most is Q_SIZE
 
 
+class VoiceLabels(Section):
+    """voice.labels: the survey's column of the diagnosis, and what its values mean."""
+
+    column: Annotated[str, Field(min_length=1)]
+    values: dict[str | int | float | bool, Label | None] | None  # null: true/false, yes/no, t/f, y/n, 1/0
+
+    @model_validator(mode="after")
+    def _both_classes(self) -> Self:
+        if self.values is not None:
+            _are_unique([str(value).strip().casefold() for value in self.values], "values, in upper or lower case,")
+            if not {0, 1} <= set(self.values.values()):
+                raise ValueError("values must name at least one value for 0 and one for 1, as {PD: 1, HC: 0}")
+        return self
+
+
 class VoiceMels(MelSettings):
     """voice.mels: one 8-bit mel image a recording, low frequencies at the bottom."""
 
@@ -319,6 +335,7 @@ class Voice(Section):
 
     subdbs: SubDbs
     control_seeds: Seeds
+    labels: VoiceLabels
     scan: VoiceScan
     mels: VoiceMels
     splits: VoiceSplits

@@ -10,17 +10,20 @@ from pathlib import Path
 from tests.reliability.mutations import Disagreement, mutated_text
 
 from evensong.errors import DataError
+from evensong.intake.csv_tables import BLANKS
 from evensong.night.sources import read_groups
-from evensong.voice.cohort import DIAGNOSIS, HEALTH_CODE, read_demographics, read_given_splits
+from evensong.schemas import VoiceLabels
+from evensong.voice.cohort import HEALTH_CODE, read_demographics, read_given_splits
 
 _PATIENTS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(24)]
+_LABELS = VoiceLabels(column="professional-diagnosis", values=None)
 _COMMON, _TRAIN, _N_FOLDS = "common_val_test_all_subdbs.csv", "subdb3_train_30_70.csv", 3
 
 
 @functools.cache
 def survey() -> bytes:
     rows = [f"{n},{one},{('true', 'False', '', 'yes', '0')[n % 5]},{n + 40}" for n, one in enumerate(_PATIENTS)]
-    return "\n".join([f"row,{HEALTH_CODE},{DIAGNOSIS},age", *rows, rows[3], ""]).encode()
+    return "\n".join([f"row,{HEALTH_CODE},{_LABELS.column},age", *rows, rows[3], ""]).encode()
 
 
 def check_survey(folder: Path, raw: bytes) -> str:
@@ -28,7 +31,7 @@ def check_survey(folder: Path, raw: bytes) -> str:
     path = folder / "Demographics_Survey.csv"
     path.write_bytes(raw)
     try:
-        found = read_demographics(path)
+        found = read_demographics(path, _LABELS)
     except DataError:
         return "refused"
     rows = _rows(raw)
@@ -36,8 +39,8 @@ def check_survey(folder: Path, raw: bytes) -> str:
         raise Disagreement(f"{len(rows)} rows, {len(found.labels)} patients: {found.accounts}")
     said: dict[str, set[int | None]] = {}
     for row in rows:
-        cell = row[DIAGNOSIS].strip().casefold()
-        label = None if not cell else int(cell in ("true", "1", "1.0", "yes", "t", "y"))
+        cell = row[_LABELS.column].strip().casefold()
+        label = None if cell in BLANKS else int(cell in ("true", "1", "1.0", "yes", "t", "y"))
         said.setdefault(row[HEALTH_CODE], set()).add(label)
     wanted = {one: max((label for label in labels if label is not None), default=None) for one, labels in said.items()}
     if found.labels != wanted:

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evensong.errors import DataError
+from evensong.schemas import VoiceLabels
 from evensong.voice.cohort import read_demographics, read_given_splits, refuse_stray_lists
 from evensong.voice.splits import COMMON_NAME, make_splits, read_accounts, read_labels, read_splits, write_splits
 
@@ -25,24 +26,43 @@ def survey(tmp_path, *rows, header="healthCode,professional-diagnosis"):
     return path
 
 
+def read_labels_of(path, column="professional-diagnosis", values=None):
+    return read_demographics(path, VoiceLabels(column=column, values=values))
+
+
+BLANK = (
+    "",
+    "  ",
+    "NA",
+    "n/a",
+    "nan",
+    "NULL",
+    "None",
+    "Don't know",
+    "Don\u2019t Know",
+    "Prefer not to answer",
+    " unknown ",
+)
+
+
 @pytest.mark.fault("E16", "E17", "E18")
-@pytest.mark.parametrize(("spellings", "label"), [(NO, 0), (YES, 1), (("", "  "), None)])
+@pytest.mark.parametrize(("spellings", "label"), [(NO, 0), (YES, 1), (BLANK, None)])
 def test_read_demographics_maps_every_spelling(tmp_path, spellings, label):
     for spelling in spellings:
-        assert read_demographics(survey(tmp_path, f"a,{spelling}")).labels == {"a": label}
+        assert read_labels_of(survey(tmp_path, f"a,{spelling}")).labels == {"a": label}
 
 
 @pytest.mark.fault("E13", "E15")
 def test_read_demographics_keeps_ids_as_written(tmp_path):
     rows = ["0012,True", "1e5,False", "NA,", "nan,True", '"x,y",False']
-    labels = read_demographics(survey(tmp_path, *rows)).labels
+    labels = read_labels_of(survey(tmp_path, *rows)).labels
     assert labels == {"0012": 1, "1e5": 0, "NA": None, "nan": 1, "x,y": 0}
 
 
 @pytest.mark.fault("E02")
 def test_read_demographics_takes_other_columns_in_any_order(tmp_path):
     path = survey(tmp_path, "True,44,a", "False,51,b", header="professional-diagnosis,age,healthCode")
-    found = read_demographics(path)
+    found = read_labels_of(path)
     assert found.labels == {"a": 1, "b": 0}
     assert found.accounts["other_columns"] == 1
     assert "columns that are not read: 1" in found.describe()
@@ -50,7 +70,7 @@ def test_read_demographics_takes_other_columns_in_any_order(tmp_path):
 
 @pytest.mark.fault("E19")
 def test_read_demographics_collapses_equal_rows_and_blanks_beside_a_diagnosis(tmp_path):
-    found = read_demographics(survey(tmp_path, "a,True", "a,True", "b,", "b,False", "c,", "c,"))
+    found = read_labels_of(survey(tmp_path, "a,True", "a,True", "b,", "b,False", "c,", "c,"))
     assert found.labels == {"a": 1, "b": 0, "c": None}
     assert found.accounts == {"rows": 6, "repeated_rows": 3, "other_columns": 0}
     assert found.labelled == {"a": 1, "b": 0}
@@ -70,14 +90,14 @@ def test_read_demographics_reads_a_survey_as_people_export_it(tmp_path):
     ]
     path = tmp_path / "Demographics_Survey.csv"
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
-    found = read_demographics(path)
+    found = read_labels_of(path)
     assert found.labels == {"p1": 1, "p2": 0, "p3": None, "p4": 0}
     assert found.accounts == {"rows": 5, "repeated_rows": 1, "other_columns": 2}
 
 
 def test_the_line_about_the_survey_tells_no_small_number(tmp_path):
     labels = [True] * 8 + [False] * 3 + [""] * 3
-    found = read_demographics(survey(tmp_path, *(f"p{place},{label}" for place, label in enumerate(labels))))
+    found = read_labels_of(survey(tmp_path, *(f"p{place},{label}" for place, label in enumerate(labels))))
     assert found.describe().startswith("survey: 14 patients, 11 with a diagnosis, <5 positive;")
 
 
@@ -86,9 +106,8 @@ def test_the_line_about_the_survey_tells_no_small_number(tmp_path):
     ("rows", "message"),
     [
         ([f"{CANARY},True", "b,False", f"{CANARY},False"], r"line 2: the patient of lines 2, 4 has both"),  # E20
-        ([f"{CANARY},maybe"], "line 2: professional-diagnosis is none of"),  # E16
-        ([f"{CANARY},nan"], "line 2: professional-diagnosis is none of"),  # E17
-        ([f"{CANARY},NA"], "line 2: .*leave the cell blank where there is no diagnosis"),
+        ([f"{CANARY},maybe"], r"line 2: professional-diagnosis is none of true/false.*voice\.labels\.values"),  # E16
+        ([f"{CANARY},perhaps"], "line 2: .*leave the cell blank where there is no diagnosis"),
         ([f"a,{CANARY}"], "line 2: professional-diagnosis is none of"),
         ([f"a_{CANARY},True"], "line 2: the healthCode holds an underscore"),  # E15
         ([",True"], "line 2: the healthCode is empty"),
@@ -98,8 +117,40 @@ def test_the_line_about_the_survey_tells_no_small_number(tmp_path):
 )
 def test_read_demographics_refuses_with_lines_and_no_id(tmp_path, rows, message):
     with pytest.raises(DataError, match=message) as caught:
-        read_demographics(survey(tmp_path, *rows))
+        read_labels_of(survey(tmp_path, *rows))
     assert "cafe" not in str(caught.value)
+
+
+@pytest.mark.fault("E16")
+def test_a_survey_s_own_column_and_values_are_read_as_they_are_mapped(tmp_path):
+    rows = ["a,PD", "b, hc", "c,unsure", "d,NA", "e,", "f,None"]
+    path = survey(tmp_path, *rows, header="healthCode,diagnosis")
+    found = read_labels_of(path, "diagnosis", {"PD": 1, "HC": 0, "unsure": None, "None": 0})
+    assert found.labels == {"a": 1, "b": 0, "c": None, "d": None, "e": None, "f": 0}
+    assert found.words == {"na": 1}
+    codes = survey(tmp_path, "a,1", "b,2", "c,2", header="healthCode,group")
+    assert read_labels_of(codes, "group", {1: 1, 2: 0}).labels == {"a": 1, "b": 0, "c": 0}
+
+
+def test_a_survey_without_the_column_names_the_parameter(tmp_path):
+    path = survey(tmp_path, "a,PD", header="healthCode,diagnosis")
+    with pytest.raises(DataError, match=r"found healthCode, diagnosis.*; voice\.labels\.column names the column"):
+        read_labels_of(path)
+
+
+def test_unknown_answers_are_counted_and_shown_only_where_five_patients_gave_them(tmp_path):
+    rows = [*(f"p{place},PD" for place in range(5)), *(f"q{place},{CANARY}" for place in range(4)), "r,true"]
+    with pytest.raises(DataError, match=r"line 2-10: .*: 2 distinct value\(s\), among them 'pd'; say") as caught:
+        read_labels_of(survey(tmp_path, *rows))
+    assert "cafe" not in str(caught.value)
+    with pytest.raises(DataError, match=r"is none of PD, HC: 1 distinct value\(s\); say"):
+        read_labels_of(survey(tmp_path, "a,PD", "a,PD", "b,true"), values={"PD": 1, "HC": 0})
+
+
+def test_words_for_no_answer_are_told_with_how_many_gave_them(tmp_path):
+    rows = [*(f"p{place},NA" for place in range(6)), "p0,na", "q,Don't know", "r,true", "s,"]
+    told = read_labels_of(survey(tmp_path, *rows)).describe()
+    assert told.endswith("; read as no diagnosis: 'don't know' of <5, 'na' of 6")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
@@ -111,9 +162,9 @@ def test_read_demographics_refuses_with_lines_and_no_id(tmp_path, rows, message)
 )
 def test_read_demographics_does_not_depend_on_row_order(tmp_path, diagnoses, random):
     rows = [f"{patient},{text}" for patient, text in diagnoses.items()]
-    first = read_demographics(survey(tmp_path, *rows)).labels
+    first = read_labels_of(survey(tmp_path, *rows)).labels
     random.shuffle(rows)
-    assert read_demographics(survey(tmp_path, *rows)).labels == first
+    assert read_labels_of(survey(tmp_path, *rows)).labels == first
 
 
 HEADER = "fold_iteration,healthCode,subset"

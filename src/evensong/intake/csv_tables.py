@@ -12,6 +12,10 @@ from evensong.errors import DataError
 
 _MOST_PROBLEMS = 20
 _MOST_BYTES = 1 << 30
+# What programs that export a survey write where nobody answered, and what people answer in place of an answer.
+_EMPTY = ("", "-", "?", "#n/a", "<na>", "n/a", "n.a.", "na", "nan", "none", "null", "missing", "not available")
+_DECLINED = ("no answer", "not sure", "don't know", "dont know", "do not know", "i don't know", "unknown")
+BLANKS = frozenset((*_EMPTY, *_DECLINED, "prefer not to answer", "prefer not to say"))
 _ALIKE = 0.8  # of a header cell and a column name; an id is nothing like a column name
 
 
@@ -55,13 +59,19 @@ class Problems:
             raise DataError("\n  ".join([f"{self.path}: {len(self.found)} problem(s)", *shown, *more]))
 
 
-def read_table(path: Path, columns: Sequence[str]) -> TextTable:
+def answer_of(cell: str) -> str:
+    """A cell as answers are compared: without outer spaces and upper case, and with a plain apostrophe."""
+    return cell.strip().casefold().replace("\u2019", "'")
+
+
+def read_table(path: Path, columns: Sequence[str], *, cure: str = "") -> TextTable:
     """Read a comma-separated UTF-8 file with a header; every cell stays the text it is.
 
     Accepted: a byte order mark, CRLF line ends, other columns, any column order, empty lines and rows of blank cells.
 
     Args:
         columns: names that must each stand exactly once in the header.
+        cure: added where one of them is missing, such as the parameter that names it.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8, holds NUL, has a bad header or no rows, or a row with
@@ -73,7 +83,7 @@ def read_table(path: Path, columns: Sequence[str]) -> TextTable:
     if not rows:
         raise DataError(f"{path}: the file is empty; expected the columns {', '.join(columns)}")
     header = [name.strip() for name in rows[0]]
-    _check_header(path, header, columns)
+    _check_header(path, header, columns, cure)
     problems = Problems(path)
     for line, row in zip(lines[1:], rows[1:], strict=True):
         if len(row) != len(header):
@@ -131,10 +141,11 @@ def _check_separator(path: Path, text: str, columns: Sequence[str]) -> None:
             )
 
 
-def _check_header(path: Path, header: list[str], columns: Sequence[str]) -> None:
+def _check_header(path: Path, header: list[str], columns: Sequence[str], cure: str) -> None:
     missing = [name for name in columns if name not in header]
     if missing:
-        raise DataError(f"{path}: missing column(s) {', '.join(missing)}; {_describe(header, columns, missing)}")
+        said = [f"missing column(s) {', '.join(missing)}", _describe(header, columns, missing), cure]
+        raise DataError(f"{path}: {'; '.join(part for part in said if part)}")
     named = [name for name in header if name]
     if len(set(named)) != len(named):
         first = {name: place for place, name in reversed(list(enumerate(header, 1))) if named.count(name) > 1}

@@ -3,25 +3,26 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evensong.errors import DataError
-from evensong.intake.csv_tables import Problems, read_table
-from evensong.voice.disclosure import positions, told, told_split
+from evensong.intake.csv_tables import BLANKS, Problems, answer_of, read_table
+from evensong.schemas import VoiceLabels
+from evensong.voice.disclosure import SMALLEST_COUNT, positions, told, told_split
 from evensong.voice.names import Located, id_problem
 from evensong.voice.splits import COLUMNS, COMMON_NAME, TRAIN_NAME, Splits, as_table
 
 HEALTH_CODE = "healthCode"
-DIAGNOSIS = "professional-diagnosis"
 NO_LISTS = {"files": 0, "repeated_rows": 0}
 
 _LABELS = {
     **dict.fromkeys(("false", "0", "0.0", "no", "f", "n"), 0),
     **dict.fromkeys(("true", "1", "1.0", "yes", "t", "y"), 1),
-    "": None,
 }
+_KNOWN = "true/false, yes/no, t/f, y/n and 1/0"
+_MOST_SHOWN = 40  # characters of an answer
 _NUMBER = re.compile(r"(0|[1-9]\d{0,5})(\.0+)?")  # 3.0 is how a table with a gap writes 3
 
 
@@ -33,11 +34,13 @@ class Demographics:
         labels: healthCode to 0, 1, or None where every row's diagnosis is blank.
         located: where each healthCode stands first.
         accounts: rows of the file, those that only repeat a patient, and columns that were not read.
+        words: answers that were read as none, such as ``na``, to the number of patients.
     """
 
     labels: dict[str, int | None]
     located: Located
     accounts: dict[str, int]
+    words: dict[str, int]
 
     @property
     def labelled(self) -> dict[str, int]:
@@ -48,44 +51,65 @@ class Demographics:
         """One line about the survey; no number of patients under five."""
         n_labelled = len(self.labelled)
         _, n_positive = told_split(n_labelled, sum(self.labelled.values()))
+        words = ", ".join(f"'{word}' of {told(count)}" for word, count in sorted(self.words.items()))
         return (
             f"survey: {told(len(self.labels))} patients, {told(n_labelled)} with a diagnosis, {n_positive} positive; "
             f"rows that repeat a patient: {self.accounts['repeated_rows']}; "
             f"columns that are not read: {self.accounts['other_columns']}"
+            + (f"; read as no diagnosis: {words}" if words else "")
         )
 
 
-def read_demographics(path: Path) -> Demographics:
-    """Read and check the survey; ids stay as written, a diagnosis may be spelled in any usual way.
+def read_demographics(path: Path, settings: VoiceLabels) -> Demographics:
+    """Read and check the survey; ids stay as written, an answer may be spelled in upper or lower case.
 
-    A repeated patient counts once; a blank beside a diagnosis gives way to it.
+    A repeated patient counts once; a blank beside a diagnosis gives way to it. A word for no answer, such as NA, is
+    blank unless ``settings.values`` says otherwise.
 
     Raises:
-        DataError: anything `csv_tables.read_table` refuses, an unusable healthCode, an unknown diagnosis, or one
-            patient with both diagnoses. Names lines, never ids.
+        DataError: anything `csv_tables.read_table` refuses, an unusable healthCode, an unknown answer, or one
+            patient with both diagnoses. Names lines, never ids, and only answers that many patients gave.
     """
-    table = read_table(path, (HEALTH_CODE, DIAGNOSIS))
+    columns, cure = (HEALTH_CODE, settings.column), "voice.labels.column names the column of the diagnosis"
+    table = read_table(path, columns, cure=cure)
     problems = Problems(path)
+    meanings = {answer_of(str(value)): label for value, label in (settings.values or _LABELS).items()}
     lines_by_label: dict[str, dict[int | None, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for line, patient, text in zip(table.lines, table.values[HEALTH_CODE], table.values[DIAGNOSIS], strict=True):
-        diagnosis = text.strip().casefold()
-        problem = id_problem(patient)
-        if problem:
+    unknown: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    words: dict[str, set[str]] = defaultdict(set)
+    for line, patient, text in zip(table.lines, *(table.values[name] for name in columns), strict=True):
+        answer = answer_of(text)
+        if problem := id_problem(patient):
             problems.add(line, problem)
-        elif diagnosis not in _LABELS:
-            problems.add(
-                line,
-                f"{DIAGNOSIS} is none of true/false, yes/no, t/f, y/n and 1/0; "
-                "leave the cell blank where there is no diagnosis",
-            )
+        elif answer in meanings:
+            lines_by_label[patient][meanings[answer]].append(line)
+        elif answer in BLANKS:
+            lines_by_label[patient][None].append(line)
+            words[answer].add(patient)
         else:
-            lines_by_label[patient][_LABELS[diagnosis]].append(line)
+            unknown[answer].append((line, patient))
+    if unknown:
+        problems.found.insert(0, _unknown(settings, unknown))
     labels = {patient: _one_label(found, problems) for patient, found in lines_by_label.items()}
     problems.refuse()
     first = {patient: min(map(min, found.values())) for patient, found in lines_by_label.items()}
     n_rows = len(table.lines)
     accounts = {"rows": n_rows, "repeated_rows": n_rows - len(labels), "other_columns": table.n_other_columns}
-    return Demographics(labels, Located(str(path), "line", first), accounts)
+    n_words = {word: len(patients) for word, patients in words.items() if word}
+    return Demographics(labels, Located(str(path), "line", first), accounts, n_words)
+
+
+def _unknown(settings: VoiceLabels, unknown: Mapping[str, Sequence[tuple[int, str]]]) -> str:
+    """What to do about answers that mean nothing here; those of a few patients could name them, and are not shown."""
+    held = {answer: len({patient for _, patient in found}) for answer, found in unknown.items()}
+    shown = ", ".join(repr(answer[:_MOST_SHOWN]) for answer, n in sorted(held.items()) if n >= SMALLEST_COUNT)
+    known = _KNOWN if settings.values is None else ", ".join(map(str, settings.values))
+    lines = positions(line for found in unknown.values() for line, _ in found)
+    return (
+        f"line {lines}: {settings.column} is none of {known}: {len(unknown)} distinct value(s)"
+        f"{f', among them {shown}' if shown else ''}; say in voice.labels.values what they mean, as "
+        "{PD: 1, HC: 0}, or leave the cell blank where there is no diagnosis"
+    )
 
 
 def _one_label(found: dict[int | None, list[int]], problems: Problems) -> int | None:
