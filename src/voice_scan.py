@@ -10,7 +10,7 @@ from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceScan
-from evensong.voice.scan import describe, scan_recordings
+from evensong.voice.scan import describe, notes, scan_recordings
 
 RECORDINGS = Path("data/voice/recordings")
 FOLDER = "artifacts/voice/scan"
@@ -26,7 +26,7 @@ def main() -> None:
         write_csv(staged[FOLDER] / "recordings.csv", scan.recordings)
         write_csv(staged[FOLDER] / "quarantine.csv", scan.quarantine)
         write_json(staged[METRICS], scan.counts)
-    print(*describe(scan.counts), sep="\n")
+    print(*describe(scan.counts), *notes(scan.recordings), sep="\n")
 
 
 if __name__ == "__main__":

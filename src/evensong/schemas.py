@@ -216,8 +216,9 @@ class Evaluate(Section):
 
 
 class VoiceScan(AudioLimits):
-    """voice.scan: limits of a recording, and whether ready-made images may differ in size."""
+    """voice.scan: limits of a recording, which are taken, and whether ready-made images may differ in size."""
 
+    columns: Literal["all"] | Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]  # column_ids
     image_sizes: Literal["any", "one"]  # one: another size than most is Q_SIZE
 
 

@@ -34,9 +34,9 @@ class VoiceFolder:
     def patient_id(number):
         return f"00000000-0000-4000-8000-{number:012d}"
 
-    def path(self, patient, record, suffix=".wav"):
+    def path(self, patient, record, suffix=".wav", column="audio_audio_m4a"):
         record_id = f"00000000-0000-4000-9000-{record:012d}"
-        return self.root / f"{self.patient_id(patient)}_{record_id}_audio_audio_m4a{suffix}"
+        return self.root / f"{self.patient_id(patient)}_{record_id}_{column}{suffix}"
 
     def tone(self, patient, record, *, seconds=0.5, level=0.3, suffix=".wav"):
         """One vowel-like tone that no other (patient, record) has."""
@@ -92,6 +92,7 @@ def scan_settings():
         silence_dbfs=-80,
         max_clipped_share=0.5,
         max_quarantined=0.5,
+        columns="all",
         image_sizes="any",
     )
 

@@ -18,7 +18,7 @@ from evensong.errors import DataError, IntegrityError
 from evensong.intake import listing, opening
 from evensong.intake.problems import problem_file
 from evensong.intake.quarantine import QUARANTINE_COLUMNS
-from evensong.voice.scan import count_files, describe, scan_recordings
+from evensong.voice.scan import count_files, describe, notes, scan_recordings
 
 SRC = Path(__file__).parents[2] / "src/evensong"
 ID = "00000000-0000-4000"
@@ -284,6 +284,47 @@ def test_files_of_every_kind_make_one_cohort(folder, scan_settings):
     assert set(found.recordings["status"]) == {"used"}
     assert set(found.recordings["warnings"]) == {""}
     assert found.counts["ignored_by_rule"] == {"hidden": 1, "not a recording": 1}
+
+
+def two_tasks(folder, n_patients):
+    """A sustained voice and a countdown of each patient."""
+    for patient in range(n_patients):
+        folder.tone(patient, 1)
+        folder.tone(patient, 2).rename(folder.path(patient, 1, column="audio_countdown_m4a"))
+
+
+def test_recordings_of_other_columns_than_those_selected_are_set_aside_and_accounted_for(folder, scan_settings):
+    two_tasks(folder, 6)
+    folder.path(1, 3, ".amr", column="audio_countdown_m4a").touch()  # not read, and not asked for
+    settings = scan_settings.model_copy(update={"columns": ["audio_audio_m4a"], "max_quarantined": 0.0})
+    found = scan(folder, settings)
+    assert set(found.recordings["column_id"]) == {"audio_audio_m4a"}
+    assert found.quarantine[["outcome", "reason"]].drop_duplicates().to_numpy().tolist() == [
+        ["ignored", "not selected"]
+    ]
+    assert (found.counts["listed"], found.counts["used"], found.counts["ignored"]) == (13, 6, 7)
+    assert found.counts["column_ids"] == 1
+    assert notes(found.recordings) == []
+
+
+def test_several_columns_in_use_are_counted_and_told_with_the_parameter(folder, scan_settings):
+    two_tasks(folder, 6)
+    folder.tone(1, 99).rename(folder.path(1, 99, column="mine"))
+    found = scan(folder, scan_settings)
+    assert found.counts["column_ids"] == 3
+    (note,) = notes(found.recordings)
+    tasks = "audio_audio_m4a (6), audio_countdown_m4a (6), others of fewer than five patients; "
+    assert f"recordings of 3 column_ids are used as one: {tasks}" in note
+    assert note.endswith("voice.scan.columns")
+
+
+def test_a_selected_column_that_no_recording_has_is_refused_with_those_that_are_there(folder, scan_settings):
+    two_tasks(folder, 5)
+    folder.tone(1, 99).rename(folder.path(1, 99, column="mine"))
+    settings = scan_settings.model_copy(update={"columns": ["audio_audio_m4a", "audio_audio"]})
+    with pytest.raises(DataError, match=r"columns names audio_audio, which no .* audio_audio_m4a \(5\)") as caught:
+        scan(folder, settings)
+    assert "mine" not in str(caught.value)
 
 
 def test_every_warning_of_the_code_is_explained():

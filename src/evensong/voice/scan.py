@@ -3,10 +3,10 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -19,7 +19,7 @@ from evensong.intake.opening import Facts, Opened, equal_contents, look_at_sound
 from evensong.intake.problems import FileProblem, Tell, tell_counts
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
 from evensong.schemas import VoiceScan
-from evensong.voice.disclosure import told
+from evensong.voice.disclosure import SMALLEST_COUNT, told
 from evensong.voice.names import RecordingName, case_twins, describe_twins, parse_name
 
 _UNREAD_IMAGES = frozenset({".bmp", ".gif", ".heic", ".tif", ".tiff", ".webp"})
@@ -66,11 +66,12 @@ def scan_recordings(root: Path, settings: VoiceScan, *, workers: int, tell: Tell
         tell: what becomes of the names of files that stop the scan; a message holds none.
 
     Raises:
-        DataError: nothing usable, two files for one recording, ids that differ only in case, equal content under
-            two patients, or more unusable files than ``max_quarantined`` allows.
+        DataError: nothing usable, a selected column_id that no recording has, two files for one recording, ids that
+            differ only in case, equal content under two patients, or more unusable files than ``max_quarantined``
+            allows.
         IntegrityError: files changed while they were read.
     """
-    entries = _list(root, tell)
+    entries = _selected(root, _list(root, tell), settings.columns)
     names = {entry.path: _name_of(entry.path) for entry in entries if entry.outcome == "candidate"}
     _refuse_repeated_names(root, names, tell)
     opened = open_all(root, entries, _look, settings, workers=workers, tell=tell)
@@ -122,6 +123,44 @@ def _list(root: Path, tell: Tell) -> list[Entry]:
 
 def _name_of(path: str) -> RecordingName:
     return parse_name(PurePosixPath(path).name)
+
+
+def _selected(root: Path, entries: Sequence[Entry], columns: Literal["all"] | Sequence[str]) -> list[Entry]:
+    """The entries; recordings of other column_ids than those selected become ignored ones.
+
+    Raises:
+        DataError: nothing has one of the column_ids; shows those that many patients have.
+    """
+    if columns == "all":
+        return list(entries)
+    names = {
+        one.path: _name_of(one.path) for one in entries if one.is_input and not _form_fault(one.path.split("/")[-1])
+    }
+    absent = set(columns) - {name.column_id for name in names.values()}
+    if absent:
+        there = _tasks((name.column_id, name.health_code) for name in names.values())
+        raise DataError(
+            f"{root}: voice.scan.columns names {', '.join(sorted(absent))}, which no recording has; there are {there}"
+        )
+    detail = "its column_id is not one of voice.scan.columns"
+    return [
+        replace(one, outcome="ignored", reason="not selected", detail=detail)
+        if one.path in names and names[one.path].column_id not in columns
+        else one
+        for one in entries
+    ]
+
+
+def _tasks(recordings: Iterable[tuple[str, str]]) -> str:
+    """The column_ids with how many recordings have each; those of a few patients are not named.
+
+    Args:
+        recordings: column_id and healthCode of each.
+    """
+    table = pd.DataFrame(recordings, columns=["column_id", "healthCode"])
+    tasks = table.groupby("column_id")["healthCode"].agg(["size", "nunique"])
+    named = [f"{name} ({row['size']})" for name, row in tasks.iterrows() if row["nunique"] >= SMALLEST_COUNT]
+    return ", ".join(named + (["others of fewer than five patients"] if len(named) < len(tasks) else []))
 
 
 def _refuse_repeated_names(root: Path, names: Mapping[str, RecordingName], tell: Tell) -> None:
@@ -243,6 +282,7 @@ def count_files(n_listed: int, rows: Sequence[Row], quarantine: pd.DataFrame) ->
         "quarantined": sum(quarantined.values()),
         "ignored": sum(ignored.values()),
         "patients": told(len({row["healthCode"] for row in used})),
+        "column_ids": len({row["column_id"] for row in used}),
         "audio_hours": round(sum(row.get("duration_s", 0.0) for row in used) / 3600, 4),
         "quarantined_by_reason": quarantined,
         "ignored_by_rule": ignored,
@@ -274,6 +314,18 @@ def describe(counts: Mapping[str, Any]) -> list[str]:
         for code, count in sorted(counts["warnings"].items())
     ]
     return lines
+
+
+def notes(recordings: pd.DataFrame) -> list[str]:
+    """A line where the used recordings are of several tasks, which nobody may have meant to train on as one."""
+    used = recordings[recordings["status"] == "used"]
+    if used["column_id"].nunique() < 2:
+        return []
+    tasks = _tasks(zip(used["column_id"], used["healthCode"], strict=True))
+    return [
+        f"NOTE: recordings of {used['column_id'].nunique()} column_ids are used as one: {tasks}; where they are unlike "
+        "tasks, as a countdown beside a sustained voice, list those to take in voice.scan.columns"
+    ]
 
 
 def _with_reasons(counts: Mapping[str, Any], outcome: str, reasons: str) -> str:
