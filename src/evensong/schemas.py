@@ -173,11 +173,16 @@ class MelSettings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.hop_length > self.n_fft:
-            raise ValueError(f"hop_length {self.hop_length} is above n_fft {self.n_fft}")
-        if self.fmin_hz >= self.fmax_hz:
-            raise ValueError(f"fmin_hz {self.fmin_hz} is not below fmax_hz {self.fmax_hz}")
+        if broken := [text for is_broken, text in self.relations() if is_broken]:
+            raise ValueError("; ".join(broken))
         return self
+
+    def relations(self) -> list[tuple[bool, str]]:
+        """What must hold between the values: whether it is broken, and how to say so."""
+        return [
+            (self.hop_length > self.n_fft, f"hop_length {self.hop_length} is above n_fft {self.n_fft}"),
+            (self.fmin_hz >= self.fmax_hz, f"fmin_hz {self.fmin_hz:g} is not below fmax_hz {self.fmax_hz:g}"),
+        ]
 
 
 class NightMels(MelSettings):
@@ -248,13 +253,15 @@ class VoiceMels(MelSettings):
     format: Literal["jpg", "png"]
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
 
-    @model_validator(mode="after")
-    def _bands(self) -> Self:
-        if self.min_db >= self.max_db:
-            raise ValueError(f"min_db {self.min_db} is not below max_db {self.max_db}")
-        if self.fmax_hz > self.sample_rate_hz / 2:
-            raise ValueError(f"fmax_hz {self.fmax_hz} is above half of sample_rate_hz {self.sample_rate_hz}")
-        return self
+    def relations(self) -> list[tuple[bool, str]]:
+        """Also between the values of the voice track."""
+        rate_hz = self.sample_rate_hz
+        above = f"fmax_hz {self.fmax_hz:g} is above half of sample_rate_hz {rate_hz}: {rate_hz / 2:g} at most"
+        return [
+            *super().relations(),
+            (self.min_db >= self.max_db, f"min_db {self.min_db:g} is not below max_db {self.max_db:g}"),
+            (self.fmax_hz > rate_hz / 2, above),
+        ]
 
 
 class VoiceSplits(Section):

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evensong.audio.decode import read_wav, write_wav
+from evensong.audio.mel import MelTransform
 from evensong.audio.mel_images import encode_image, mel_image
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.tables import used_rows
 from evensong.run.text import write_csv
-from evensong.voice.mels import describe, from_first_sound, image_table, make_images
+from evensong.schemas import VoiceMels
+from evensong.voice.mels import describe, fitting, from_first_sound, image_table, make_images
 from evensong.voice.pixels import pixel_digests, refuse_other_images
 from evensong.voice.scan import scan_recordings
 
@@ -166,6 +168,47 @@ def test_recordings_that_the_settings_cut_or_lengthen_are_counted_and_told(folde
         "NOTE: 1 ready-made images are not of 16 x 12 px; the array for training holds them resized",
     ]
     assert make(sample_rate_hz=16_000, fmax_hz=8_000.0)[1]["sampled_under_fmax"] == 4
+
+
+def test_recordings_of_a_lower_rate_are_counted_with_every_value_to_change(folder, make, mel_settings):
+    for record in range(3):
+        folder.tone(1, record)  # at 8 kHz
+    changes = {"sample_rate_hz": 16_000, "fmax_hz": 8_000.0, "n_fft": 512, "hop_length": 256, "n_mels": 8}
+    settings = mel_settings.model_copy(update=changes)
+    (note,) = [line for line in describe(make(**changes)[1], settings) if "their rate" in line]
+    assert note.startswith(
+        "NOTE: 3 recordings have half their rate under voice.mels.fmax_hz (8000 Hz), the lowest rate"
+    )
+    values = ["sample_rate_hz=8000", "fmax_hz=4000", "n_fft=256", "hop_length=128"]
+    assert note.endswith(": dvc exp run " + " ".join(f"-S voice.mels.{value}" for value in values))
+    told = {name: int(value) for name, value in (value.split("=") for value in values)}
+    assert make(**told)[1]["sampled_under_fmax"] == 0
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([1_000, 4_000, 8_000, 11_025, 16_000]),
+    st.integers(16, 4_096),
+    st.integers(1, 64),
+    st.integers(8, 256),
+    st.floats(0, 9_000),
+)
+def test_the_values_told_for_a_rate_can_be_used(mel_settings, rate_hz, n_fft, hop, n_mels, fmin_hz):
+    changes = {"sample_rate_hz": 22_050, "fmax_hz": 11_025.0, "n_fft": n_fft, "hop_length": min(hop, n_fft)}
+    before = mel_settings.model_copy(update=changes | {"n_mels": n_mels, "fmin_hz": fmin_hz})
+    after = VoiceMels(**before.model_dump() | fitting(before, rate_hz))
+    MelTransform(after, after.sample_rate_hz)
+    assert (after.sample_rate_hz, after.fmax_hz) == (rate_hz, rate_hz // 2)
+    assert abs(after.hop_length / rate_hz - before.hop_length / 22_050) <= 1 / rate_hz
+
+
+def test_every_broken_relation_between_the_settings_is_told_at_once(mel_settings):
+    changes = {"hop_length": 512, "fmin_hz": 9e3, "fmax_hz": 8e3, "min_db": 0.0, "max_db": -1.0}
+    with pytest.raises(ValueError, match="hop_length 512 is above n_fft 256; fmin_hz 9000 is not below") as caught:
+        VoiceMels(**mel_settings.model_dump() | changes)
+    assert "; min_db 0 is not below max_db -1; fmax_hz 8000 is above half of sample_rate_hz 8000: 4000 at most" in str(
+        caught.value
+    )
 
 
 def test_images_do_not_depend_on_workers(folder, make):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from evensong.audio.decode import decode, downmix, resample
-from evensong.audio.mel import samples_of
+from evensong.audio.mel import MelTransform, samples_of
 from evensong.audio.mel_images import decode_image, encode_image, mel_image, read_image
 from evensong.errors import DataError, InputFault, IntegrityError
 from evensong.keys import file_sha256
@@ -231,7 +231,36 @@ def _count_sounds(sounds: pd.DataFrame, settings: VoiceMels) -> dict[str, Any]:
         "longer_than_clip": int((duration_s > settings.clip_seconds).sum()),
         "shorter_than_clip": int((duration_s < settings.clip_seconds).sum()),
         "sampled_under_fmax": int((half_rate_hz < settings.fmax_hz).sum()),
+        "lowest_rate_hz": int(2 * half_rate_hz.min()) if len(sounds) else None,
     }
+
+
+def fitting(settings: VoiceMels, rate_hz: int) -> dict[str, int]:
+    """The values to change, by name, so that recordings of this rate fill the image.
+
+    Args:
+        rate_hz: 1000 or more, under twice ``fmax_hz``.
+
+    Returns:
+        sample_rate_hz, fmax_hz, n_fft and hop_length of the same time as before, and fmin_hz where it lies too high;
+        n_fft is doubled until every mel band has weight.
+    """
+    share = rate_hz / settings.sample_rate_hz
+    n_fft, hop_length = max(16, round(settings.n_fft * share)), max(1, round(settings.hop_length * share))
+    values = {"sample_rate_hz": rate_hz, "fmax_hz": rate_hz // 2, "n_fft": n_fft, "hop_length": hop_length}
+    if settings.fmin_hz >= rate_hz // 2:
+        values["fmin_hz"] = 0
+    while not _has_full_bands(settings.model_copy(update=values)):
+        values["n_fft"] *= 2
+    return values
+
+
+def _has_full_bands(settings: VoiceMels) -> bool:
+    try:
+        MelTransform(settings, settings.sample_rate_hz)
+    except DataError:
+        return False
+    return True
 
 
 def describe(counts: Mapping[str, Any], settings: VoiceMels) -> list[str]:
@@ -243,13 +272,24 @@ def describe(counts: Mapping[str, Any], settings: VoiceMels) -> list[str]:
     if counts["rendered"]:
         mean_db, max_db = counts["encoding_error_mean_db"], counts["encoding_error_max_db"]
         lines.append(f"{settings.format} changes the drawn images by {mean_db:.2g} dB on average, {max_db:.2g} at most")
-    clip, fmax = f"clip_seconds ({settings.clip_seconds:g} s)", f"fmax_hz ({settings.fmax_hz:g} Hz)"
+    clip = f"clip_seconds ({settings.clip_seconds:g} s)"
     unused = counts["unused_sound_share"]
     size = f"{settings.n_mels} x {settings.width_px} px"
     notes = {
         "longer_than_clip": f"recordings are longer than voice.mels.{clip}; {unused:.1%} of the sound is not used",
         "shorter_than_clip": f"recordings are shorter than voice.mels.{clip}; silence is drawn after them",
-        "sampled_under_fmax": f"recordings have half their rate under voice.mels.{fmax}; the rows above it are empty",
         "resized_for_training": f"ready-made images are not of {size}; the array for training holds them resized",
     }
+    if counts["sampled_under_fmax"]:
+        notes["sampled_under_fmax"] = _too_slow(settings, counts["lowest_rate_hz"])
     return lines + [f"NOTE: {counts[name]} {note}" for name, note in notes.items() if counts[name]]
+
+
+def _too_slow(settings: VoiceMels, lowest_hz: int) -> str:
+    """What recordings of a low rate lack, and every value to change for them at once."""
+    values = " ".join(f"-S voice.mels.{name}={value}" for name, value in fitting(settings, lowest_hz).items())
+    return (
+        f"recordings have half their rate under voice.mels.fmax_hz ({settings.fmax_hz:g} Hz), the lowest rate is "
+        f"{lowest_hz} Hz; the rows above are empty in theirs, which can tell them from the others. What fits all: "
+        f"dvc exp run {values}"
+    )
