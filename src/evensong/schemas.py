@@ -271,6 +271,12 @@ class VoiceSplits(Section):
     n_folds: Annotated[int, Field(ge=3, le=100)]
 
 
+class VoiceTables(Section):
+    """voice.tables: how much of one patient is trained on."""
+
+    max_recordings: Annotated[int, Field(ge=1)] | None  # of a patient in a training list; null: all of them
+
+
 class SpecAugment(Section):
     """Masks drawn per training item and epoch; 0 switches a kind off."""
 
@@ -347,6 +353,7 @@ class Voice(Section):
     scan: VoiceScan
     mels: VoiceMels
     splits: VoiceSplits
+    tables: VoiceTables
     train: TrackTrain
     evaluate: Evaluate
 

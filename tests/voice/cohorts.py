@@ -3,7 +3,7 @@
 import pandas as pd
 
 from evensong.voice.account import dropped_rows
-from evensong.voice.tables import Cohort, join_lists, member_tables
+from evensong.voice.tables import Cohort, draw_trainable, join_lists, member_tables
 
 NO_QUARANTINE = pd.DataFrame({"path": [], "outcome": [], "reason": []}, dtype=str)
 
@@ -14,7 +14,7 @@ def patients(n_positive, n_negative):
     return {patient: int(number < n_positive) for number, patient in enumerate(ids)}
 
 
-def make_cohort(n_recordings, labels, *, duplicates=(), quarantine=NO_QUARANTINE):
+def make_cohort(n_recordings, labels, *, duplicates=(), quarantine=NO_QUARANTINE, max_recordings=None):
     """A scanned cohort in which each patient has so many recordings, one image each."""
     rows = [
         (
@@ -31,7 +31,7 @@ def make_cohort(n_recordings, labels, *, duplicates=(), quarantine=NO_QUARANTINE
     used = recordings[recordings["status"] == "used"].reset_index(drop=True)
     images = used[["healthCode", "record_id", "column_id"]].copy()
     images["image_rel_path"] = "artifacts/voice/melSpec/" + used["healthCode"] + "_" + used["record_id"] + ".jpg"
-    return Cohort(labels, recordings, quarantine, images)
+    return Cohort(labels, recordings, quarantine, images, draw_trainable(images, max_recordings, seed=1))
 
 
 def tabled(splits, cohort):

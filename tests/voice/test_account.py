@@ -89,7 +89,7 @@ def test_summaries_hold_counts_and_hide_few_patients(labels):
     }
     assert found["recordings"] == {
         **{"listed": 42, "in_tables": 40, "quarantined": 0, "ignored": 0, "duplicate": 0},
-        **dict.fromkeys(("no_label", "unlabelled", "not_in_split"), "withheld"),
+        **dict.fromkeys(("no_label", "unlabelled", "not_in_split", "max_recordings"), "withheld"),
     }
     assert found["split_patients_not_used"] == {"no_label": 0, "unlabelled": 0, "no_image": 0}
     assert set(found["train"]["subdb5"].values()) == {"<5"}  # 2 positives and 2 others in each fold
@@ -222,9 +222,57 @@ def test_equal_numbers_of_recordings_of_one_kind_say_nothing():
 def test_a_patient_with_many_recordings_moves_the_share_that_the_network_sees():
     even, uneven = member(dict.fromkeys(LABELS, 2), LABELS), member({**dict.fromkeys(LABELS, 2), "p0": 12}, LABELS)
     found = notes({"subdb3": even, "subdb5": uneven}, recordings_of(uneven, lambda _: "audio"))
-    assert len(found) == 1  # 20 of 30 recordings and 5 of 10 patients
+    assert len(found) == 2  # 20 of 30 recordings and 5 of 10 patients; 12 of 20 of class 1
     assert "in subdb5 the share of class 1" in found[0]
-    assert "p0" not in found[0]
+    assert found[1].startswith("NOTE: in subdb5 one patient has over 20 % of a class's training recordings")
+    assert all("voice.tables.max_recordings" in note and "p0" not in note for note in found)
+
+
+@pytest.mark.parametrize(
+    ("counts", "is_told"),
+    [
+        ({"p0": 500, "p1": 1, "p2": 1}, True),
+        ({"p0": 500, "p1": 1}, True),
+        ({"p0": 2, "p1": 2, "p2": 2}, False),  # a third of the class each, as of three people
+        ({"p0": 4, "p1": 2, "p2": 2}, False),  # half of it, but only twice as many as most
+        ({"p0": 5, "p1": 2, "p2": 2}, True),
+        ({f"p{place}": 2 for place in range(20)} | {"p0": 9}, False),  # 9 of 47
+        ({f"p{place}": 2 for place in range(20)} | {"p0": 10}, True),  # 10 of 48
+    ],
+)
+def test_one_patient_with_a_large_part_of_a_class_is_told_without_a_number(counts, is_told):
+    others = {f"q{place}": 2 for place in range(20)}
+    table = member(counts | others, {patient: int(patient[0] == "p") for patient in counts | others})
+    found = [
+        note for note in notes({"subdb5": table}, recordings_of(table, lambda _: "audio")) if "one patient" in note
+    ]
+    assert len(found) == is_told
+    assert "500" not in "".join(found)
+
+
+def test_recordings_over_the_cap_are_tested_and_not_trained_on_and_counted(labels):
+    cohort = make_cohort(dict.fromkeys(labels, 2) | {"p00": 9}, labels, max_recordings=2)
+    members, dropped = tabled(make_splits(labels, [5], n_folds=3, seed=1), cohort)
+    assert dropped.empty  # p00 is tested with all nine
+    counts = summarise_tables(members, dropped, cohort)
+    assert counts["not_trained_on"] == {"patients": "<5", "recordings": "withheld"}
+    assert "not trained on, over voice.tables.max_recordings: recordings withheld, of <5 patients" in describe(counts)
+    many = make_cohort(dict.fromkeys(labels, 3), labels, max_recordings=2)
+    members, dropped = tabled(make_splits(labels, [5], n_folds=3, seed=1), many)
+    assert summarise_tables(members, dropped, many)["not_trained_on"] == {"patients": 20, "recordings": 20}
+
+
+def test_recordings_over_the_cap_that_no_list_tests_are_listed_with_a_reason(labels):
+    splits = make_splits(labels, [5], n_folds=3, seed=1)
+    train = pd.concat([splits.train[5], as_table([(fold, "more", "train") for fold in range(3)])])
+    given = Splits(splits.common, {5: train}, splits.control, splits.file_names)
+    cohort = make_cohort(dict.fromkeys(labels, 2) | {"more": 5}, labels | {"more": 1}, max_recordings=3)
+    members, dropped = tabled(given, cohort)
+    assert (
+        dropped[["source", "healthCode", "reason"]].to_numpy().tolist() == [["recording", "more", "max_recordings"]] * 2
+    )
+    counts = summarise_tables(members, dropped, cohort)["recordings"]
+    assert (counts["listed"], counts["in_tables"], counts["max_recordings"]) == (45, 43, "withheld")
 
 
 def test_a_small_difference_of_the_shares_says_nothing():

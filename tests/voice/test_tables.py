@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,7 @@ from tests.voice.cohorts import make_cohort, tabled
 
 from evensong.errors import DataError, IntegrityError
 from evensong.voice.splits import Splits, make_splits
-from evensong.voice.tables import COMBINED_COLUMNS, Cohort, read_combined, read_fold_table
+from evensong.voice.tables import COMBINED_COLUMNS, draw_trainable, read_combined, read_fold_table
 
 
 @pytest.fixture
@@ -42,6 +44,32 @@ def test_every_patient_is_repeated_over_all_images_in_every_fold(counts, no_imag
     assert dropped["reason"].value_counts().to_dict() == {
         key: count for key, count in {"unlabelled": 3 * n_unlabelled, "no_image": len(no_image)}.items() if count
     }
+
+
+@given(st.lists(st.integers(1, 9), min_size=12, max_size=12), st.integers(1, 6), st.integers(0, 9))
+def test_a_cap_keeps_so_many_recordings_of_each_patient_whoever_else_is_there(counts, most, seed):
+    n_recordings = {f"p{number:02d}": count for number, count in enumerate(counts)}
+    images = make_cohort(n_recordings, {}).images
+    drawn = draw_trainable(images, most, seed)
+    assert drawn.groupby("healthCode").size().to_dict() == {one: min(n, most) for one, n in n_recordings.items()}
+    assert drawn.equals(images.loc[drawn.index.sort_values()])
+    fewer = images[images["healthCode"] > "p05"]
+    assert draw_trainable(fewer, most, seed).equals(drawn[drawn["healthCode"] > "p05"])
+    assert draw_trainable(images, None, seed).equals(images)
+
+
+def test_a_cap_draws_by_the_seed_and_holds_in_training_alone(labels):
+    draws = {tuple(draw_trainable(make_cohort({"p": 20}, {}).images, 3, seed)["record_id"]) for seed in range(5)}
+    assert len(draws) == 5
+    cohort = make_cohort(dict.fromkeys(labels, 4), labels, max_recordings=3)
+    members, _ = tabled(make_splits(labels, [5], n_folds=3, seed=1), cohort)
+    for name in ("subdb5", "control"):
+        sizes = members[name].groupby(["subset", "fold", "healthCode"]).size()
+        assert {subset: set(sizes[subset]) for subset in ("train", "val", "test")} == {
+            "train": {3},
+            "val": {4},
+            "test": {4},
+        }
 
 
 def test_rows_are_sorted_by_fold_then_train_val_test_then_ids(labels):
@@ -81,7 +109,7 @@ def test_images_of_another_scan_are_refused(labels):
     cohort = make_cohort(dict.fromkeys(labels, 1), labels)
     splits = make_splits(labels, [5], n_folds=3, seed=1)
     with pytest.raises(IntegrityError, match="20 recordings are used and 19 have an image"):
-        tabled(splits, Cohort(labels, cohort.recordings, cohort.quarantine, cohort.images[1:]))
+        tabled(splits, replace(cohort, images=cohort.images[1:]))
 
 
 def test_a_leak_stops_where_the_table_is_made_too(labels):

@@ -16,11 +16,12 @@ from evensong.voice.tables import CONTROL, IDS, Cohort, Joined
 
 COLUMNS = ["source", "healthCode", "record_id", "column_id", "path", "split_list", "fold", "subset", "reason", "detail"]
 _REASONS_OF_FILES = ("quarantined", "ignored", "duplicate")
-_REASONS_OF_PATIENTS = ("no_label", "unlabelled", "not_in_split")
+_REASONS_OF_PATIENTS = ("no_label", "unlabelled", "not_in_split", "max_recordings")
 _PATIENT_REASONS = ("unlabelled", "no_image", "not_in_split")
 _LIST_REASONS = ("no_label", "unlabelled", "no_image")
 _COUNT_COLUMNS = ["subdb", "fold", "subset", "patients", "positives", "recordings"]
 _LARGEST_GAP = 0.05  # between the shares of class 1 among training recordings and among training patients
+_LARGEST_PART = 0.2  # of a class's training recordings in a fold that one patient may hold without a word
 _LARGEST_IMAGE_GAP = 0.2  # between the classes' shares of ready-made images
 
 
@@ -33,22 +34,20 @@ def dropped_rows(joined: Mapping[str, Joined], members: Mapping[str, pd.DataFram
 
     Returns:
         `COLUMNS` as text, sorted. ``source`` is recording, patient or split; ``reason`` is quarantined, ignored,
-        duplicate, no_label (not in the survey), unlabelled (blank diagnosis), no_image or not_in_split; ``detail``
-        holds the scan's code.
+        duplicate, no_label (not in the survey), unlabelled (blank diagnosis), no_image, not_in_split or
+        max_recordings (over that number, and in no validation or test list); ``detail`` holds the scan's code.
 
     Raises:
         IntegrityError: an input row is neither in a table nor listed, or is both.
     """
     used = used_rows(members)
-    in_tables = set(used["healthCode"])
-    parts = [_dropped_recordings(in_tables, cohort), _dropped_patients(in_tables, cohort)]
+    parts = [_dropped_recordings(used, cohort), _dropped_patients(set(used["healthCode"]), cohort)]
     parts += [part.lost.assign(source="split", split_list=name) for name, part in joined.items()]
     table = pd.concat([part.astype(str) for part in parts]).reindex(columns=COLUMNS).fillna("")
     table = table.sort_values(COLUMNS).reset_index(drop=True)
     _check_inputs(table, used, cohort)
-    n_images = cohort.images.groupby("healthCode").size()
     for name, member in members.items():
-        _check_member(name, member, joined, n_images)
+        _check_member(name, member, joined, cohort)
     return table
 
 
@@ -59,11 +58,14 @@ def used_rows(members: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(tables).drop_duplicates()
 
 
-def _dropped_recordings(in_tables: set[str], cohort: Cohort) -> pd.DataFrame:
-    rows = cohort.recordings
-    lost = rows[(rows["status"] == "duplicate") | ~rows["healthCode"].isin(in_tables)]
+def _dropped_recordings(used: pd.DataFrame, cohort: Cohort) -> pd.DataFrame:
+    rows, in_tables = cohort.recordings, set(used["healthCode"])
+    is_used = pd.MultiIndex.from_frame(rows[IDS]).isin(pd.MultiIndex.from_frame(used[IDS]))
+    lost = rows[(rows["status"] == "duplicate") | ~is_used]
     reasons = [
-        "duplicate" if status == "duplicate" else cohort.fault(patient) or "not_in_split"
+        "duplicate"
+        if status == "duplicate"
+        else cohort.fault(patient) or ("max_recordings" if patient in in_tables else "not_in_split")
         for patient, status in zip(lost["healthCode"], lost["status"], strict=True)
     ]
     aside = cohort.quarantine
@@ -91,20 +93,23 @@ def _check_inputs(dropped: pd.DataFrame, used: pd.DataFrame, cohort: Cohort) -> 
             )
 
 
-def _check_member(name: str, table: pd.DataFrame, joined: Mapping[str, Joined], n_images: "pd.Series[int]") -> None:
+def _check_member(name: str, table: pd.DataFrame, joined: Mapping[str, Joined], cohort: Cohort) -> None:
     """Each row of a member's training list and of the common list is in its table or lost, with all its images."""
     is_train = table["subset"] == "train"
-    for list_name, rows in ((name, table[is_train]), ("common", table[~is_train])):
+    for list_name, rows, images in (
+        (name, table[is_train], cohort.trainable),
+        ("common", table[~is_train], cohort.images),
+    ):
         part = joined[list_name]
-        n_used = len(rows[["fold", "healthCode"]].drop_duplicates())
-        if part.n_rows != n_used + len(part.lost):
+        found = rows.groupby(["fold", "healthCode"]).size()
+        if part.n_rows != len(found) + len(part.lost):
             raise IntegrityError(
-                f"{name}: {part.n_rows} rows of its {list_name} list, but {n_used} in its table and "
+                f"{name}: {part.n_rows} rows of its {list_name} list, but {len(found)} in its table and "
                 f"{len(part.lost)} dropped"
             )
-    whole = table.groupby(["fold", "healthCode"]).size()
-    if not (whole == n_images.loc[whole.index.get_level_values("healthCode")].to_numpy()).all():
-        raise IntegrityError(f"{name}: a patient is not repeated over all of their images")
+        wanted = images.groupby("healthCode").size().loc[found.index.get_level_values("healthCode")]
+        if not (found.to_numpy() == wanted.to_numpy()).all():
+            raise IntegrityError(f"{name}: a patient is not repeated over all of their images")
 
 
 def summarise_tables(members: Mapping[str, pd.DataFrame], dropped: pd.DataFrame, cohort: Cohort) -> dict[str, Any]:
@@ -134,7 +139,15 @@ def summarise_tables(members: Mapping[str, pd.DataFrame], dropped: pd.DataFrame,
             ),
         },
         "train": {name: _training(table) for name, table in members.items()},
+        "not_trained_on": _capped(cohort),
     }
+
+
+def _capped(cohort: Cohort) -> dict[str, int | str]:
+    """Recordings over ``voice.tables.max_recordings``, and whose they are; no few patients are told by them."""
+    over = cohort.images.drop(cohort.trainable.index)
+    n_patients = over["healthCode"].nunique()
+    return {"patients": told(n_patients), "recordings": WITHHELD if is_small(n_patients) else len(over)}
 
 
 def _pick(counts: "pd.Series[int]", source: str, reasons: tuple[str, ...]) -> dict[str, int]:
@@ -194,6 +207,9 @@ def describe(counts: Mapping[str, Any]) -> list[str]:
         f"{_listed(recordings, (*_REASONS_OF_FILES, *_REASONS_OF_PATIENTS))}; "
         f"patients {_listed(patients, _PATIENT_REASONS)}",
     ]
+    if counts["not_trained_on"]["patients"]:
+        over = "recordings {recordings}, of {patients} patients".format(**counts["not_trained_on"])
+        lines.append(f"not trained on, over voice.tables.max_recordings: {over}")
     if any(listed.values()):
         lines.append(f"NOTE: patients of the split lists that cannot be used: {_listed(listed, _LIST_REASONS)}")
     return lines
@@ -216,7 +232,15 @@ def notes(members: Mapping[str, pd.DataFrame], recordings: pd.DataFrame) -> list
         lines.append(
             f"NOTE: in {', '.join(uneven)} the share of class 1 among the training recordings is over "
             f"{100 * _LARGEST_GAP:g} points off the one among the training patients, since people have unlike numbers "
-            "of recordings; the network and the prior-corrected fusion go by recordings"
+            "of recordings (voice.tables.max_recordings caps them); the network and the prior-corrected fusion go by "
+            "recordings"
+        )
+    led = [name for name in sorted(members) if _is_led(members[name])]
+    if led:
+        lines.append(
+            f"NOTE: in {', '.join(led)} one patient has over {100 * _LARGEST_PART:g} % of a class's training "
+            "recordings in a fold, and over twice as many as most: the network may learn that voice in place of the "
+            "class; set voice.tables.max_recordings"
         )
     if _image_gap(used_rows(members), recordings) > _LARGEST_IMAGE_GAP:
         lines.append(
@@ -232,6 +256,15 @@ def _recordings_gap(table: pd.DataFrame) -> float:
     by_recording = train.groupby("fold")["label"].mean()
     by_patient = train.drop_duplicates(["fold", "healthCode"]).groupby("fold")["label"].mean()
     return float((by_recording - by_patient).abs().mean())
+
+
+def _is_led(table: pd.DataFrame) -> bool:
+    """Whether one patient has a large part of a class's training recordings in a fold, and many more than most."""
+    train = table[table["subset"] == "train"]
+    counts = train.groupby(["fold", "label", "healthCode"]).size()
+    of_class = counts.groupby(["fold", "label"])
+    usual = counts.groupby("fold").transform("median")
+    return bool(((counts > _LARGEST_PART * of_class.transform("sum")) & (counts > 2 * usual)).any())
 
 
 def _image_gap(used: pd.DataFrame, recordings: pd.DataFrame) -> float:

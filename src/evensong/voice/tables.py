@@ -1,6 +1,7 @@
 """Splits + labels + images -> one combined table a sub-database; and a combined CSV -> what training reads.
 
-In a combined table every patient is repeated over all their images, in every fold.
+In a combined table every patient is repeated over all their images, in every fold; over the drawn ones where training
+has a cap.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from evensong.errors import DataError, IntegrityError
+from evensong.keys import keyed_hash
 from evensong.learn.fold_table import SUBSETS
 from evensong.voice.disclosure import positions
 
@@ -33,12 +35,14 @@ class Cohort:
         recordings: the scan's recordings.csv.
         quarantine: the scan's quarantine.csv.
         images: mels.csv, one row a used recording.
+        trainable: the rows of these that may be trained on, from `draw_trainable`.
     """
 
     labels: Mapping[str, int | None]
     recordings: pd.DataFrame
     quarantine: pd.DataFrame
     images: pd.DataFrame
+    trainable: pd.DataFrame
 
     def fault(self, patient: str) -> str:
         """Why a patient cannot be in any table; empty when they can."""
@@ -69,6 +73,18 @@ class Joined:
     n_rows: int
 
 
+def draw_trainable(images: pd.DataFrame, max_recordings: int | None, seed: int) -> pd.DataFrame:
+    """At most so many rows of each patient, in the order of the table; the same in every fold and sub-database.
+
+    Each patient's draw is their own: it does not change with other patients.
+    """
+    if max_recordings is None:
+        return images
+    keys = [keyed_hash(seed, "max_recordings", *ids) for ids in images[IDS].itertuples(index=False)]
+    drawn = images.assign(key=keys).sort_values("key").groupby("healthCode").head(max_recordings)
+    return images[images.index.isin(drawn.index)]
+
+
 def join_lists(splits: "Splits", cohort: Cohort) -> dict[str, Joined]:
     """Join every split list: ``common``, ``control``, and ``subdb{k}`` for each sub-database.
 
@@ -83,13 +99,20 @@ def join_lists(splits: "Splits", cohort: Cohort) -> dict[str, Joined]:
         )
     lists = {"common": splits.common, CONTROL: splits.control}
     lists |= {f"subdb{k}": splits.train[k] for k in sorted(splits.train)}
-    return {name: _join(rows.rename(columns={"fold_iteration": "fold"}), cohort) for name, rows in lists.items()}
+    return {
+        name: _join(
+            rows.rename(columns={"fold_iteration": "fold"}),
+            cohort,
+            cohort.images if name == "common" else cohort.trainable,
+        )
+        for name, rows in lists.items()
+    }
 
 
-def _join(rows: pd.DataFrame, cohort: Cohort) -> Joined:
+def _join(rows: pd.DataFrame, cohort: Cohort, images: pd.DataFrame) -> Joined:
     faults = {patient: cohort.fault(patient) for patient in set(rows["healthCode"])}
     reason = rows["healthCode"].map(faults)
-    kept = rows[reason == ""].merge(cohort.images[[*IDS, "image_rel_path"]], on="healthCode")
+    kept = rows[reason == ""].merge(images[[*IDS, "image_rel_path"]], on="healthCode")
     table = kept.assign(health_code=kept["healthCode"], label=kept["healthCode"].map(cohort.labels).astype("int64"))
     return Joined(table[COMBINED_COLUMNS], rows.assign(reason=reason)[reason != ""], len(rows))
 
