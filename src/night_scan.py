@@ -4,7 +4,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from pathlib import Path
 
-from evensong.intake.names import counted
+from evensong.intake.names import counted, tally
 from evensong.night.scan import STATS_FORMAT, scan_folder
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
@@ -25,7 +25,9 @@ def main() -> None:
         write_csv(staged[SCAN] / "clips.csv", scan.clips, STATS_FORMAT)
         write_csv(staged[SCAN] / "quarantine.csv", scan.quarantine, for_people=True)
         write_json(staged[METRICS], {"scan": scan.counts})
-    print(f"{scan.counts['used']} clips of {scan.counts['classes']} classes, {scan.counts['quarantined']} quarantined")
+    refused = f" ({tally(reasons)})" if (reasons := scan.counts["quarantined_by_reason"]) else ""
+    found = f"{scan.counts['used']} clips of {scan.counts['classes']} classes"
+    print(f"{found}, {scan.counts['quarantined']} quarantined{refused}")
     if scan.counts["ignored"]:
         print(f"{scan.counts['ignored']} ignored, with the reasons in {SCAN / 'quarantine.csv'}")
     if scan.counts["sources_in_several_classes"]:

@@ -42,7 +42,8 @@ class InputFault(DataError):
 
     Args:
         reason: closed-list code such as ``Q_TRUNCATED``.
-        detail: what was found, without the file's name (names can identify patients).
+        detail: what was found, without the file's name (names can identify patients), and the name of the parameter
+            that decided, where there is one.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

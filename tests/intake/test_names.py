@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evensong.intake.names import counted, name_fault, nfc, printable, slug, unique_slugs
+from evensong.intake.names import counted, name_fault, nfc, printable, slug, some_of, tally, unique_slugs
 
 
 @pytest.mark.fault("B18")
@@ -101,3 +101,11 @@ def test_nfc_composes():
 
 def test_counted_one_and_several():
     assert (counted(1, "source"), counted(2, "source"), counted(0, "source")) == ("1 source", "2 sources", "0 sources")
+
+
+def test_some_of_shows_three_names_and_that_there_are_more():
+    assert [some_of("abcd"[:n]) for n in range(5)] == ["", "a", "a, b", "a, b, c", "a, b, c, ..."]
+
+
+def test_tally_sorts_by_name():
+    assert tally({"b": 2, "a": 10}) == "a 10, b 2"

@@ -3,7 +3,8 @@ import stat
 import pandas as pd
 import pytest
 
-from evensong.intake.problems import FileProblem, problem_file, tell_counts, tell_names
+from evensong.errors import DataError, IntegrityError
+from evensong.intake.problems import FileProblem, Gathered, problem_file, tell_counts, tell_names
 
 PROBLEMS = [
     FileProblem("b.wav", "Q_EMPTY", "0 bytes"),
@@ -20,6 +21,20 @@ def test_tell_names_shows_twenty_names_and_counts_the_rest():
 
 def test_tell_counts_names_no_file():
     assert tell_counts("not used", PROBLEMS) == "not used: Q_EMPTY 2, Q_NAME 1"
+
+
+def test_gathered_tells_every_refusal_and_nothing_else_is_held_back():
+    gathered = Gathered()
+    gathered.refuse()
+    for message in ("one", "two"):
+        with gathered:
+            raise DataError(message)
+    with gathered:
+        pass
+    with pytest.raises(IntegrityError), gathered:
+        raise IntegrityError("changed")
+    with pytest.raises(DataError, match=r"^one\nalso: two$"):
+        gathered.refuse()
 
 
 def test_problem_file_holds_the_names_for_its_owner_alone_until_the_next_run(tmp_path):

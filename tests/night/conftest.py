@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
-def write_clip(path, seed, *, seconds=0.5, rate_hz=8000, channels=1, level=0.3):
+def write_clip(path, seed, *, seconds=0.5, rate_hz=8000, channels=1, level=0.3, full_scale=0.99):
     """A 16-bit wav of a noisy tone that the seed alone decides."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(int(seconds * rate_hz)) / rate_hz
@@ -21,7 +21,7 @@ def write_clip(path, seed, *, seconds=0.5, rate_hz=8000, channels=1, level=0.3):
         file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate_hz)
-        file.writeframes((np.clip(samples, -0.99, 0.99) * 32767).astype("<i2").tobytes())
+        file.writeframes((np.clip(samples, -full_scale, full_scale) * 32767).astype("<i2").tobytes())
     return path
 
 

@@ -144,6 +144,60 @@ def test_scan_over_the_budget_lists_every_refused_file(night, capsys):
     assert "asio flammeus/b.wav: Q_FORMAT" in printed
 
 
+LIMITED = [  # a clip, the limit that refuses it, and a value of the limit that takes it
+    ({"seconds": 0.1}, "min_seconds", 0.1, "Q_TOO_SHORT"),
+    ({"seconds": 2.0}, "max_seconds", 2.0, "Q_TOO_LONG"),
+    ({"level": 1e-3}, "silence_dbfs", -80.0, "Q_SILENT"),
+    ({"level": 30.0}, "max_clipped_share", 1.0, "Q_CLIPPED"),
+]
+STRICT = {"max_seconds": 1.0, "silence_dbfs": -50.0, "max_quarantined": 0.0}
+
+
+@pytest.mark.parametrize(("made", "limit", "cure", "reason"), LIMITED)
+def test_scan_over_the_budget_names_the_limit_whose_change_takes_the_clips(night, clip, made, limit, cure, reason):
+    clip(night / "asio flammeus/odd.wav", 7, full_scale=1.0, **made)
+    with pytest.raises(
+        DataError, match=rf"night.scan.{limit} \([-\d.]+, {reason}\): {reason} 1; each one is named above$"
+    ):
+        scan(night, **STRICT)
+    assert scan(night, **STRICT | {limit: cure}).counts["used"] == 16
+
+
+def test_scan_over_the_budget_counts_every_reason_and_names_no_limit_that_decided_nothing(night, clip):
+    for n, (made, *_) in enumerate(LIMITED + LIMITED[:1]):
+        clip(night / f"asio flammeus/odd{n}.wav", 40 + n, full_scale=1.0, **made)
+    (night / "asio flammeus/empty.wav").touch()
+    with pytest.raises(DataError) as caught:
+        scan(night, **STRICT)
+    assert str(caught.value) == (
+        "6 of 21 audio files cannot be used, more than night.scan.max_quarantined (0 of the files) allows; repair or "
+        "remove them, or change night.scan.max_quarantined, night.scan.max_clipped_share (0.5, Q_CLIPPED), "
+        "night.scan.max_seconds (1.0, Q_TOO_LONG), night.scan.min_seconds (0.25, Q_TOO_SHORT), "
+        "night.scan.silence_dbfs (-50.0, Q_SILENT): "
+        "Q_CLIPPED 1, Q_EMPTY 1, Q_SILENT 1, Q_TOO_LONG 1, Q_TOO_SHORT 2; each one is named above"
+    )
+    with pytest.raises(DataError, match=r"change night\.scan\.max_quarantined: Q_EMPTY 1"):
+        scan(night, max_quarantined=0.0, min_seconds=0.1, max_clipped_share=1.0)
+
+
+def test_scan_tells_all_that_stops_it_in_one_run(night, clip):
+    (night / "asio flammeus/empty.wav").touch()
+    clip(night / "crow/a.wav", 500, seconds=0.1)
+    shutil.copy(night / "asio flammeus/call0_take0.wav", night / "Flugzeug é/x.wav")
+    with pytest.raises(DataError) as caught:
+        scan(night, max_quarantined=0.05, group_pattern=r"^(.+)_night\d+$")
+    budget, classes, labels, *named, sources = str(caught.value).split("\n")
+    assert budget.startswith("2 of 18 audio files cannot be used")
+    assert classes.startswith("also: class crow: 0 usable of 1 listed")
+    assert labels.startswith("also: 1 sound in two classes")
+    assert named == ["  Flugzeug é/x.wav and asio flammeus/call0_take0.wav"]
+    assert sources.startswith("also: 15 of 15 clips without a source (Flugzeug é/fly0_take0.wav, ")
+    assert "night.scan.group_pattern '^(.+)_night" in sources
+    (night / "groups.csv").write_text("path,source_id\nFlugzeug é/fly0_take0.wav,s\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"2 of 18 audio files(.|\n)*also: 14 of 15 clips .*: not in groups.csv"):
+        scan(night, max_quarantined=0.05)
+
+
 def test_scan_budget_counts_audio_files_only(night):
     for n in range(40):
         (night / "asio flammeus" / f"note{n}.txt").write_text("x")

@@ -125,6 +125,15 @@ def test_over_the_budget_every_file_is_in_the_file_of_names(folder, scan_setting
     assert scan(folder, scan_settings.model_copy(update={"max_quarantined": 0.6})).counts["used"] == 2
 
 
+def test_over_the_budget_the_limits_that_refused_are_named(folder, scan_settings):
+    folder.tone(1, 1)
+    for record in (2, 3):
+        folder.tone(1, record, seconds=0.1)
+    Image.new("L", (12, 16)).save(folder.image(1, 4, suffix=".png"))  # Q_SILENT too, and of no limit
+    limits = r"voice.scan.max_quarantined, voice.scan.min_seconds \(0.25, Q_TOO_SHORT\): Q_SILENT 1, Q_TOO_SHORT 2"
+    refused(folder, scan_settings, f"3 of 4 recordings .* or change {limits}")
+
+
 @pytest.mark.fault("B12")
 def test_a_recording_that_changes_while_it_is_read_stops(folder, scan_settings, monkeypatch):
     def inspect_and_change(path, settings):
@@ -257,7 +266,8 @@ def test_an_image_of_another_size_than_most_is_quarantined_where_one_size_is_ask
         folder.image(1, record, size=size)
     folder.tone(1, 9)
     found = scan(folder, scan_settings.model_copy(update={"image_sizes": "one"}))
-    assert found.quarantine[["reason", "detail"]].to_numpy().tolist() == [["Q_SIZE", "12x16 px, and most images 16x12"]]
+    detail = "12x16 px, and most images 16x12 (image_sizes: one)"
+    assert found.quarantine[["reason", "detail"]].to_numpy().tolist() == [["Q_SIZE", detail]]
     assert found.counts["image_sizes"] == {"16x12": 3}
     assert found.counts["used"] == 4
 

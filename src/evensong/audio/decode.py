@@ -141,7 +141,7 @@ def _within(stream: Stream, max_seconds: float) -> Iterator[np.ndarray]:
 def _check_length(stream: Stream, n_frames: int, max_seconds: float) -> None:
     if n_frames > max_seconds * stream.sample_rate_hz:
         seconds = n_frames / stream.sample_rate_hz
-        raise InputFault("Q_TOO_LONG", f"{seconds:.6g} s, more than {max_seconds:g} s")
+        raise InputFault("Q_TOO_LONG", f"{seconds:.6g} s, more than max_seconds ({max_seconds:g})")
     if n_frames * stream.n_channels * 4 > _MAX_DECODED_BYTES:
         raise InputFault("Q_TOO_LONG", f"{n_frames} frames of {stream.n_channels} channels do not fit in memory")
 

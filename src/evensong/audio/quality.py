@@ -84,11 +84,12 @@ def check_content(stats: ClipStats, limits: AudioLimits) -> None:
         InputFault: Q_TOO_SHORT, Q_SILENT or Q_CLIPPED.
     """
     if stats.duration_s < limits.min_seconds:
-        raise InputFault("Q_TOO_SHORT", f"{stats.duration_s:.6g} s, less than {limits.min_seconds:g} s")
+        raise InputFault("Q_TOO_SHORT", f"{stats.duration_s:.6g} s, less than min_seconds ({limits.min_seconds:g})")
     if stats.rms_dbfs < limits.silence_dbfs:
-        raise InputFault("Q_SILENT", f"{stats.rms_dbfs:.1f} dBFS, under {limits.silence_dbfs:g} dBFS")
+        raise InputFault("Q_SILENT", f"{stats.rms_dbfs:.1f} dBFS, under silence_dbfs ({limits.silence_dbfs:g})")
     if stats.clipped_share > limits.max_clipped_share:
-        raise InputFault("Q_CLIPPED", f"{stats.clipped_share:.1%} of the samples at full scale")
+        limit = f"max_clipped_share ({limits.max_clipped_share:g})"
+        raise InputFault("Q_CLIPPED", f"{stats.clipped_share:.3g} of the samples at full scale, more than {limit}")
 
 
 def _rms(wave: np.ndarray) -> float:

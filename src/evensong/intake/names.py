@@ -5,9 +5,10 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _MAX_SLUG = 80
+_SHOWN = 3
 _UNSAFE = re.compile(r"[^0-9A-Za-z._-]+")
 _DEVICE_NAMES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -42,6 +43,16 @@ def name_fault(name: str) -> str | None:
 def counted(n: int, noun: str) -> str:
     """A number and its noun, such as '1 source' and '2 sources'."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Counts by name as text, such as 'Q_CORRUPT 1, Q_TOO_SHORT 164', sorted by name."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first three names, with dots where there are more."""
+    return ", ".join([*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])])
 
 
 def printable(name: str) -> str:

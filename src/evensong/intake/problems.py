@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from evensong.intake.names import printable
+from evensong.errors import DataError
+from evensong.intake.names import printable, tally
 from evensong.run.text import write_csv
 
 _MOST_NAMED = 20
@@ -25,6 +26,30 @@ class FileProblem(NamedTuple):
 Tell = Callable[[str, Sequence[FileProblem]], str]
 
 
+class Gathered:
+    """Refusals by checks that do not hang on each other, so that one run tells them all: ``with gathered: check()``."""
+
+    def __init__(self) -> None:
+        self._messages: list[str] = []
+
+    def __enter__(self) -> None:
+        """Begin one check."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if isinstance(error, DataError):
+            self._messages.append(str(error))
+        return isinstance(error, DataError)
+
+    def refuse(self) -> None:
+        """Stop if a check refused.
+
+        Raises:
+            DataError: with the messages of all.
+        """
+        if self._messages:
+            raise DataError("\nalso: ".join(self._messages))
+
+
 def tell_names(message: str, problems: Sequence[FileProblem]) -> str:
     """The message and the first problems by name; for names that anybody may read."""
     named = [": ".join(filter(None, (printable(path), *why))) for path, *why in problems[:_MOST_NAMED]]
@@ -34,8 +59,7 @@ def tell_names(message: str, problems: Sequence[FileProblem]) -> str:
 
 def tell_counts(message: str, problems: Sequence[FileProblem]) -> str:
     """The message and how many problems of each kind there are; no name."""
-    counts = Counter(problem.reason for problem in problems)
-    return f"{message}: {', '.join(f'{reason} {count}' for reason, count in sorted(counts.items()))}"
+    return f"{message}: {tally(Counter(problem.reason for problem in problems))}"
 
 
 def problem_file(path: Path) -> Tell:

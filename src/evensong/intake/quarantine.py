@@ -10,6 +10,7 @@ from evensong.intake.listing import Entry, sort_key
 from evensong.intake.names import printable
 from evensong.intake.opening import Opened
 from evensong.intake.problems import FileProblem, Tell
+from evensong.schemas import AudioLimits
 
 QUARANTINE_COLUMNS = ["path", "outcome", "reason", "detail", "size", "sha256"]
 
@@ -27,27 +28,34 @@ def quarantine_table(root: Path, entries: Iterable[Entry], opened: Iterable[Open
 
 
 def check_budget(
-    quarantine: pd.DataFrame, entries: Iterable[Entry], max_share: float, what: str, section: str, tell: Tell
+    quarantine: pd.DataFrame, entries: Iterable[Entry], limits: AudioLimits, what: str, section: str, tell: Tell
 ) -> None:
     """Stop when more is refused than a few.
 
     Args:
-        max_share: largest refused share of the entries that are meant for the track.
+        limits: max_quarantined is the largest refused share of the entries that are meant for the track.
         what: the track's files, in the plural.
-        section: of params.yaml, where the share is set.
+        section: of params.yaml, where the limits are set.
 
     Raises:
-        DataError: tells every refused file.
+        DataError: tells every refused file, and the limits that refused some.
     """
     refused = quarantine[quarantine["outcome"] == "quarantined"]
     n_inputs = sum(entry.is_input for entry in entries)
-    if len(refused) > max_share * n_inputs:
+    if len(refused) > limits.max_quarantined * n_inputs:
         problems = [FileProblem(*row) for row in refused[["path", "reason", "detail"]].itertuples(index=False)]
         message = (
-            f"{len(refused)} of {n_inputs} {what} cannot be used, more than {section}.max_quarantined ({max_share:g} "
-            "of the files) allows; repair or remove them, or raise the limit"
+            f"{len(refused)} of {n_inputs} {what} cannot be used, more than {section}.max_quarantined "
+            f"({limits.max_quarantined:g} of the files) allows; repair or remove them, or change "
+            f"{', '.join([f'{section}.max_quarantined', *_deciding(problems, limits, section)])}"
         )
         raise DataError(tell(message, problems))
+
+
+def _deciding(problems: Iterable[FileProblem], limits: AudioLimits, section: str) -> list[str]:
+    """The limits that refused a file, each with the reason it gives: a detail names the limit that decided."""
+    found = {(name, one.reason) for one in problems for name in type(limits).model_fields if name in one.detail}
+    return [f"{section}.{name} ({getattr(limits, name)}, {reason})" for name, reason in sorted(found)]
 
 
 def count_reasons(quarantine: pd.DataFrame, outcome: str) -> dict[str, int]:

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from evensong.errors import DataError, ParamsError
+from evensong.intake.names import some_of
 from evensong.night.patterns import find_in_names
 from evensong.night.split import Split, preset_split, split_groups
 from evensong.schemas import NightIndex
 
 SUBSETS = ("train", "val", "test")
-_SHOWN = 3
 
 
 def assign_parts(pool: pd.DataFrame, settings: NightIndex) -> tuple[Split, list[str], np.ndarray]:
@@ -83,10 +83,9 @@ def preset_values(original_files: Sequence[str], pattern: str) -> dict[str, str]
     found = find_in_names("night.index.fold_pattern", pattern, original_files)
     missing = [path for path, value in found.items() if value is None]
     if missing:
-        names = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
         raise DataError(
-            f"night.index.fold_pattern {pattern!r} finds no fold in {len(missing)} file names ({names}); correct the "
-            "pattern, rename the files, or set fold_pattern: null"
+            f"night.index.fold_pattern {pattern!r} finds no fold in {len(missing)} file names ({some_of(missing)}); "
+            "correct the pattern, rename the files, or set fold_pattern: null"
         )
     return {path: value for path, value in found.items() if value is not None}
 

@@ -1,7 +1,7 @@
 """data/night -> a table of usable clips and a list of everything else, each entry with one reason."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from evensong.errors import DataError, IntegrityError
 from evensong.intake.listing import Entry
 from evensong.intake.names import counted
 from evensong.intake.opening import Opened, equal_contents, look_at_sound, open_all
-from evensong.intake.problems import FileProblem, tell_names
+from evensong.intake.problems import FileProblem, Gathered, tell_counts, tell_names
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
 from evensong.night.classes import class_of, list_clips
 from evensong.night.sources import GROUPS_FILE, assign_sources, read_groups
@@ -49,7 +49,7 @@ def scan_folder(root: Path, settings: NightScan, *, workers: int) -> Scan:
 
     Raises:
         DataError: the folder's layout, a class without a usable clip, one sound in two classes, a clip without a
-            source, or more refused files than the budget allows.
+            source, or more refused files than the budget allows; all that is found, in one message.
         IntegrityError: a file changed while it was read.
     """
     class_names, entries = list_clips(root, recursive=settings.recursive)
@@ -58,21 +58,25 @@ def scan_folder(root: Path, settings: NightScan, *, workers: int) -> Scan:
     quarantine = quarantine_table(root, entries, opened)
     for row in quarantine[quarantine["outcome"] == "quarantined"].itertuples():
         print(f"quarantined: {row.path}: {row.reason}: {row.detail}")
-    check_budget(quarantine, entries, settings.max_quarantined, "audio files", "night.scan", _told_above)
-    _refuse_empty_classes(root, class_names, usable, entries)
-    clips = _clip_table(usable)
-    groups = read_groups(root / GROUPS_FILE) if (root / GROUPS_FILE).is_file() else None
-    is_used = clips["status"] == "used"
-    used = dict(zip(clips.loc[is_used, "path"], clips.loc[is_used, "pcm_sha256"], strict=True))
-    sources = assign_sources(used, pattern=settings.group_pattern, groups=groups)
-    # A duplicate belongs to the source of the clip it repeats.
-    clips["source_id"] = clips["path"].where(is_used, clips["duplicate_of"]).map(sources)
-    counts = _count(len(entries), len(class_names), clips, quarantine)
-    return Scan(clips[CLIP_COLUMNS], quarantine, counts)
+    repeated, conflicts = equal_contents((one.path, class_of(one.path), one.content_sha256) for one in usable)
+    gathered = Gathered()
+    with gathered:
+        check_budget(quarantine, entries, settings, "audio files", "night.scan", _told_above)
+    with gathered:
+        _refuse_empty_classes(root, class_names, usable, entries)
+    with gathered:
+        _refuse_conflicts(conflicts)
+    with gathered:
+        used = {one.path: one.content_sha256 for one in usable if one.path not in repeated}
+        groups = read_groups(root / GROUPS_FILE) if (root / GROUPS_FILE).is_file() else None
+        sources = assign_sources(used, pattern=settings.group_pattern, groups=groups)
+    gathered.refuse()
+    clips = _clip_table(usable, repeated, sources)
+    return Scan(clips, quarantine, _count(len(entries), len(class_names), clips, quarantine))
 
 
-def _told_above(message: str, _problems: Sequence[FileProblem]) -> str:
-    return f"{message}; each one is named above"
+def _told_above(message: str, problems: Sequence[FileProblem]) -> str:
+    return f"{tell_counts(message, problems)}; each one is named above"
 
 
 def _refuse_empty_classes(
@@ -86,17 +90,20 @@ def _refuse_empty_classes(
         raise DataError(f"{named}; add recordings to {root} or remove the folder")
 
 
-def _clip_table(usable: Sequence[Opened]) -> pd.DataFrame:
-    """Usable files with their duplicates marked: of equal sounds in a class the first by path is used."""
-    repeated, conflicts = equal_contents((one.path, class_of(one.path), one.content_sha256) for one in usable)
+def _refuse_conflicts(conflicts: Sequence[tuple[str, str]]) -> None:
     if conflicts:
         message = f"{counted(len(conflicts), 'sound')} in two classes, so one of the labels is wrong; remove one"
         raise DataError(tell_names(message, [FileProblem(" and ".join(pair)) for pair in conflicts]))
+
+
+def _clip_table(usable: Sequence[Opened], repeated: Mapping[str, str], sources: Mapping[str, str]) -> pd.DataFrame:
+    """Usable files, of equal sounds in a class the first by path used; a duplicate is of the source that it repeats."""
     rows = [
         {
             **one.facts,
             "path": one.path,
             "class_name": class_of(one.path),
+            "source_id": sources[repeated.get(one.path, one.path)],
             "status": "duplicate" if one.path in repeated else "used",
             "duplicate_of": repeated.get(one.path, ""),
             "sha256": one.sha256,
@@ -105,7 +112,7 @@ def _clip_table(usable: Sequence[Opened]) -> pd.DataFrame:
         }
         for one in usable
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows)[CLIP_COLUMNS]
 
 
 def _count(n_listed: int, n_classes: int, clips: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, Any]:

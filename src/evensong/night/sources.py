@@ -5,11 +5,10 @@ from pathlib import Path
 
 from evensong.errors import DataError
 from evensong.intake.csv_tables import Problems, read_table
-from evensong.intake.names import name_fault, nfc
+from evensong.intake.names import name_fault, nfc, some_of
 from evensong.night.patterns import find_in_names
 
 GROUPS_FILE = "groups.csv"
-_SHOWN = 3
 
 
 def assign_sources(
@@ -43,8 +42,7 @@ def assign_sources(
         return {path: digest[:16] for path, digest in pcm_digests.items()}
     missing = [path for path, source_id in found.items() if source_id is None]
     if missing:
-        names = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        raise DataError(f"{len(missing)} of {len(found)} clips without a source ({names}): {advice}")
+        raise DataError(f"{len(missing)} of {len(found)} clips without a source ({some_of(missing)}): {advice}")
     return {path: source_id for path, source_id in found.items() if source_id is not None}
 
 

@@ -15,6 +15,7 @@ from evensong.audio.mel_images import IMAGE_SUFFIXES, inspect_image
 from evensong.audio.quality import ClipStats
 from evensong.errors import DataError, InputFault
 from evensong.intake.listing import UNFINISHED_SUFFIXES, Entry, Kind, list_files
+from evensong.intake.names import tally
 from evensong.intake.opening import Facts, Opened, equal_contents, look_at_sound, open_all
 from evensong.intake.problems import FileProblem, Tell, tell_counts
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
@@ -78,7 +79,7 @@ def scan_recordings(root: Path, settings: VoiceScan, *, workers: int, tell: Tell
     if settings.image_sizes == "one":
         opened = _refuse_odd_sizes(opened)
     quarantine = quarantine_table(root, entries, opened)
-    check_budget(quarantine, entries, settings.max_quarantined, "recordings", "voice.scan", tell)
+    check_budget(quarantine, entries, settings, "recordings", "voice.scan", tell)
     rows = [_row(one, names[one.path]) for one in opened if not one.reason]
     if not rows:
         raise DataError(f"{root}: none of the {len(names)} recordings can be used")
@@ -230,7 +231,7 @@ def _refuse_odd_sizes(opened: Sequence[Opened]) -> list[Opened]:
     """The same with Q_SIZE for every image of another size than most."""
     most = _most_frequent(size_of(one.facts) for one in opened if "height_px" in one.facts)
     return [
-        one.refused(InputFault("Q_SIZE", f"{size_of(one.facts)} px, and most images {most}"))
+        one.refused(InputFault("Q_SIZE", f"{size_of(one.facts)} px, and most images {most} (image_sizes: one)"))
         if "height_px" in one.facts and size_of(one.facts) != most
         else one
         for one in opened
@@ -329,5 +330,4 @@ def notes(recordings: pd.DataFrame) -> list[str]:
 
 
 def _with_reasons(counts: Mapping[str, Any], outcome: str, reasons: str) -> str:
-    listed = ", ".join(f"{reason} {count}" for reason, count in sorted(counts[reasons].items()))
-    return f"{counts[outcome]} {outcome}" + (f" ({listed})" if listed else "")
+    return f"{counts[outcome]} {outcome}" + (f" ({tally(counts[reasons])})" if counts[reasons] else "")
