@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from evensong.keys import file_sha256
-from evensong.night.audit import audit_leakage, count_classes, describe_balance, nearness, refuse_leakage
+from evensong.night.audit import audit_leakage, count_classes, describe_balance, few_tested, nearness, refuse_leakage
 from evensong.night.folds import assign_parts, fold_table
 from evensong.night.index import build_index, index_tables
 from evensong.intake.names import counted
@@ -52,6 +52,8 @@ def main() -> None:
         write_csv(staged[PLOT], counts, "%.6g", for_people=True)
     print(f"{len(samples)} files indexed, {report['folds']} fold(s), {counted(len(split.parts), 'source')}")
     print(nearness(split.quality), *describe_shortcuts(report["shortcut_balanced_accuracy"]), sep="\n")
+    if note := few_tested(counts, split.quality):
+        print(note)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from tests.night.indexes import HOSTILE, POOL, tables_of
 
 from evensong.errors import IntegrityError
-from evensong.night.audit import audit_leakage, refuse_leakage
+from evensong.night.audit import audit_leakage, few_tested, refuse_leakage
 from evensong.night.index import build_index, index_tables, logical_sha256, read_array_names, read_fold_table
 from evensong.score.shortcuts import audit_shortcuts, draw_clips
 
@@ -162,6 +162,26 @@ def test_audit_leakage_finds_every_planted_leak(kind):
     assert counts[kind] > 0
     with pytest.raises(IntegrityError, match=kind.replace("_", " ")):
         refuse_leakage(counts)
+
+
+def note_of(**originals):
+    counts = pd.DataFrame(
+        [
+            {"class": name, "split": split, "originals": n if split == "test" else 3}
+            for name, n in originals.items()
+            for split in ("train", "val", "test")
+        ]
+    )
+    return few_tested(counts, pd.DataFrame({"n_sources": [30, 4]}))
+
+
+def test_few_tested_names_the_classes_with_the_fewest_first_and_as_many_folds_as_sources_allow():
+    assert note_of(a=10, b=300) is None
+    assert note_of(a=9, b=2, c=10) == (
+        "NOTE: 2 of 3 classes have under 10 originals in the test split (b 2, a 9), too few to score a class; "
+        "use n_folds: 4, which tests every source once: dvc exp run -S night.index.n_folds=4"
+    )
+    assert "(e 1, a 5, b 5, ...)" in note_of(a=5, b=5, c=5, e=1)
 
 
 def clips_of(n=30, **traits):

@@ -1,6 +1,7 @@
 """The four stage scripts in a working folder, from the clips to the arrays that training reads."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_stages_folds_test_every_original_once(night, params):
     assert sorted(items.loc[items["subset"] == "test", "row"]) == list(range(24))
     splits = pd.read_csv(night_index.PLOT)["split"].unique().tolist()
     assert splits == ["fold_0", "fold_1", "fold_2"]
+
+
+def test_index_stage_advises_folds_that_work_where_few_originals_are_tested(night, params, clip, capsys):
+    run()
+    advice = "2 of 2 classes .* use n_folds: 3, .*: dvc exp run -S night.index.n_folds=3\n"
+    assert re.search(advice, capsys.readouterr().out)  # asio flammeus has three sources
+    for change in ({"night__index__n_folds": 3}, {"night__index__fold_pattern": r"(\d)_take"}):
+        params(**change, night__index__validation="none")
+        night_index.main()
+        assert "NOTE" not in capsys.readouterr().out
+    for n in range(60):
+        clip(night / f"asio flammeus/more{n}_take0.wav", 1000 + n)
+        clip(night / f"Flugzeug é/more{n}_take0.wav", 2000 + n)
+    params(night__augment__target_samples=70, night__index__train=0.6, night__index__val=0.2, night__index__test=0.2)
+    run()
+    assert "originals in the test split" not in capsys.readouterr().out
 
 
 def test_stages_class_names_that_look_like_something_else_stay_text(night, params):

@@ -7,7 +7,11 @@ import numpy as np
 import pandas as pd
 
 from evensong.errors import IntegrityError
+from evensong.intake.names import some_of
 from evensong.night.split import Split
+
+_FEWEST_TESTED = 10  # originals of a class
+_FOLDS = 5
 
 
 def count_classes(samples: pd.DataFrame, part_names: Sequence[str], shares: np.ndarray) -> pd.DataFrame:
@@ -42,6 +46,26 @@ def nearness(quality: pd.DataFrame) -> str:
     return (
         f"furthest from the wanted counts: {furthest if worst['gap_files'] else 'none'}; "
         f"{quality['is_optimal'].sum()} of {len(quality)} classes proved as near as whole sources allow"
+    )
+
+
+def few_tested(counts: pd.DataFrame, quality: pd.DataFrame) -> str | None:
+    """One line where a single split tests a class on under ten originals, with the command that tests them all.
+
+    Args:
+        counts: from `count_classes`; of folds every original is tested, so there is nothing to say.
+        quality: of the split; no more folds are advised than the smallest class has sources.
+    """
+    tested = counts[counts["split"] == "test"].sort_values(["originals", "class"])
+    few = tested[tested["originals"] < _FEWEST_TESTED]
+    if few.empty:
+        return None
+    n_folds = min(_FOLDS, int(quality["n_sources"].min()))
+    named = some_of([f"{name} {n}" for name, n in zip(few["class"], few["originals"], strict=True)])
+    return (
+        f"NOTE: {len(few)} of {len(tested)} classes have under {_FEWEST_TESTED} originals in the test split ({named}), "
+        f"too few to score a class; use n_folds: {n_folds}, which tests every source once: "
+        f"dvc exp run -S night.index.n_folds={n_folds}"
     )
 
 
