@@ -50,14 +50,14 @@ def write_tables(folder: Path, originals: pd.DataFrame) -> None:
     names = originals["label"].map("class {:04d}".format)
     path = names + "/" + originals.index.astype(str) + ".wav"
     digest = [hashlib.sha256(name.encode()).hexdigest() for name in path]
-    traits = ("duration_s", "peak_dbfs", "rms_dbfs", "clipped_share", "silence_share", "bandwidth_hz")
+    traits = ("duration_s", "peak_dbfs", "rms_dbfs", "clipped_share", "silence_share", "bandwidth_hz", "half_energy_hz")
     clips = pd.DataFrame({"path": path, "class_name": names, "source_id": originals["source_id"], "status": "used"})
     clips = clips.assign(sha256=digest, pcm_sha256=digest, container="wav", codec="pcm16", n_channels=1, n_frames=9)
     clips = clips.assign(
         sample_rate_hz=rng.choice([22_050, 44_100], len(clips)),
         **{trait: rng.normal(size=len(clips)).round(4) for trait in traits},
     )
-    pool = clips[["class_name", "source_id", "pcm_sha256"]].assign(
+    pool = clips[["class_name", "source_id", "pcm_sha256", "half_energy_hz"]].assign(
         original_file=path, class_slug=names.str.replace(" ", "_")
     )
     pool = pool.loc[np.repeat(originals.index, originals["n_files"])]

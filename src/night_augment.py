@@ -4,6 +4,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from pathlib import Path
 
+from evensong.night.band import lost_energy
 from evensong.night.plan import plan_pool
 from evensong.night.pool import build_pool, describe_pool
 from evensong.intake.tables import read_clips
@@ -29,6 +30,9 @@ def main() -> None:
         write_csv(staged[TABLE], pool, "%.6g")
         write_json(staged[METADATA], describe_pool(pool, clips, unused, settings))
     print(f"{len(pool)} pool files of {pool['class_name'].nunique()} classes")
+    cures = "night.augment.sample_rate_hz and night.mels.fmax_hz"
+    if note := lost_energy(pool, cures, settings.sample_rate_hz / 2):
+        print(note)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 from pathlib import Path
 
 from evensong.keys import file_sha256
+from evensong.night.band import lost_energy
 from evensong.night.mels import unused_sound, write_mels
 from evensong.intake.tables import read_pool
 from evensong.params import load_section
@@ -30,8 +31,10 @@ def main() -> None:
             workers=n_workers(),
         )
     print(f"{len(pool)} log-mel spectrograms")
-    if note := unused_sound(pool, settings):
-        print(note)
+    unheard = lost_energy(pool, "night.mels.fmax_hz", settings.fmax_hz, pool["sample_rate_hz"].max() / 2)
+    for note in (unused_sound(pool, settings), unheard):
+        if note:
+            print(note)
 
 
 if __name__ == "__main__":

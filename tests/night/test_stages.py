@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 
 import night_augment
 import night_index
@@ -146,6 +147,30 @@ def test_index_stage_names_the_class_that_cannot_be_split(night, params):
     with pytest.raises(DataError, match="class asio flammeus: 3 sources; 4 parts"):
         night_index.main()
     assert not INDEX.exists()
+
+
+def test_stages_name_the_clips_whose_energy_the_rate_or_the_mel_range_drops(night, params, capsys):
+    rng = np.random.default_rng(1)
+    for n in range(4):  # a bat's sweeps from 60 to 30 kHz, ten a second, on a recorder with an offset and hiss
+        time_s = np.arange(128_000) / 256_000
+        within_s = time_s % 0.1
+        sweep = 0.3 * np.sin(2 * np.pi * (60_000 - 3e6 * within_s) * within_s) * (within_s < 0.005)
+        wave = sweep + 0.003 * rng.standard_normal(time_s.size) + 0.2
+        soundfile.write(night / f"asio flammeus/bat{n}_take0.wav", wave, 256_000, subtype="PCM_16")
+    run()
+    names = (
+        r"asio flammeus/bat0_take0.wav, asio flammeus/bat1_take0.wav, asio flammeus/bat2_take0.wav, ...; half_energy_hz"
+    )
+    cures = "raise night.augment.sample_rate_hz and night.mels.fmax_hz"
+    at_once = rf"NOTE: 4 of 19 clips .* above 4000 Hz, .* \({names} .*; {cures}\n"
+    assert len(re.findall(at_once, (printed := capsys.readouterr().out))) == printed.count("of their energy") == 1
+    params(night__augment__sample_rate_hz=192_000, night__augment__target_samples=10, night__mels__n_fft=8_192)
+    run()
+    in_mels = rf"NOTE: 4 of 19 clips .* above 4000 Hz, .* \({names} .*; raise night.mels.fmax_hz\n"
+    assert len(re.findall(in_mels, (printed := capsys.readouterr().out))) == printed.count("of their energy") == 1
+    params(night__augment__sample_rate_hz=192_000, night__mels__n_fft=8_192, night__mels__fmax_hz=96_000)
+    run()
+    assert "of their energy" not in capsys.readouterr().out
 
 
 def test_scan_and_mels_stages_say_what_is_not_used(night, params, capsys):

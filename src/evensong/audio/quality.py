@@ -15,6 +15,7 @@ _BLOCK_S = 0.02  # of the silence share
 _SPECTRUM_BLOCK = 2_048
 _BLOCKS_A_STEP = 16  # what fits the cache; a ten-minute clip at once would take 320 MB
 _BANDWIDTH_DB = -60.0  # under the strongest bin of the mean spectrum
+_OFFSET_BINS = 2  # that a constant offset fills: recorders have them louder than the sound
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class ClipStats:
         clipped_share: share of samples at or beyond full scale.
         silence_share: share of 20 ms blocks under the silence limit.
         bandwidth_hz: highest frequency within 60 dB of the strongest, tells an up-sampled clip from a real one.
+        half_energy_hz: half of the energy lies under it and half above, a constant offset aside.
     """
 
     n_channels: int
@@ -36,6 +38,7 @@ class ClipStats:
     clipped_share: float
     silence_share: float
     bandwidth_hz: float
+    half_energy_hz: float
     container: str
     codec: str
     warnings: tuple[str, ...]
@@ -61,6 +64,8 @@ def measure(
     clipped_share = float((np.count_nonzero(waves >= _RAIL) + np.count_nonzero(waves <= -_RAIL)) / waves.size)
     if clipped_share > _MAX_CLIPPED_UNWARNED:
         warnings = (*warnings, "W_CLIP")
+    power = _spectrum(wave)
+    bin_hz = sample_rate_hz / _SPECTRUM_BLOCK
     return ClipStats(
         n_channels=len(waves),
         sample_rate_hz=sample_rate_hz,
@@ -70,7 +75,8 @@ def measure(
         rms_dbfs=_dbfs(_rms(wave)),
         clipped_share=clipped_share,
         silence_share=_silence_share(wave, sample_rate_hz, silence_dbfs),
-        bandwidth_hz=_bandwidth_hz(wave, sample_rate_hz),
+        bandwidth_hz=_highest_bin(power) * bin_hz,
+        half_energy_hz=_middle_bin(power) * bin_hz,
         container=origin[0],
         codec=origin[1],
         warnings=warnings,
@@ -108,7 +114,8 @@ def _silence_share(wave: np.ndarray, sample_rate_hz: int, silence_dbfs: float) -
     return float(np.mean(energy < n_samples * 10 ** (silence_dbfs / 10)))
 
 
-def _bandwidth_hz(wave: np.ndarray, sample_rate_hz: int) -> float:
+def _spectrum(wave: np.ndarray) -> np.ndarray:
+    """(n_bins,) float64, power summed over blocks."""
     n_blocks = max(1, wave.size // _SPECTRUM_BLOCK)
     blocks = np.resize(wave, n_blocks * _SPECTRUM_BLOCK) if wave.size < _SPECTRUM_BLOCK else wave
     blocks = blocks[: n_blocks * _SPECTRUM_BLOCK].reshape(n_blocks, _SPECTRUM_BLOCK)
@@ -117,7 +124,15 @@ def _bandwidth_hz(wave: np.ndarray, sample_rate_hz: int) -> float:
     for start in range(0, n_blocks, _BLOCKS_A_STEP):
         spectrum = scipy.fft.rfft(blocks[start : start + _BLOCKS_A_STEP] * window, axis=1)
         power += (np.square(spectrum.real) + np.square(spectrum.imag)).sum(axis=0, dtype=np.float64)
+    return power
+
+
+def _highest_bin(power: np.ndarray) -> int:
     if not power.max() > 0:
-        return 0.0
-    top = int(np.flatnonzero(power >= power.max() * 10 ** (_BANDWIDTH_DB / 10))[-1])
-    return top * sample_rate_hz / _SPECTRUM_BLOCK
+        return 0
+    return int(np.flatnonzero(power >= power.max() * 10 ** (_BANDWIDTH_DB / 10))[-1])
+
+
+def _middle_bin(power: np.ndarray) -> int:
+    energy = np.cumsum(power[_OFFSET_BINS:])
+    return _OFFSET_BINS + int(np.searchsorted(energy, energy[-1] / 2))

@@ -10,10 +10,10 @@ from evensong.errors import IntegrityError
 _CLIP_TEXTS = ("path", "class_name", "source_id", "status", "sha256", "pcm_sha256")
 _CLIP_NUMBERS = (
     *("n_channels", "sample_rate_hz", "n_frames", "duration_s", "peak_dbfs", "rms_dbfs"),
-    *("clipped_share", "silence_share", "bandwidth_hz"),
+    *("clipped_share", "silence_share", "bandwidth_hz", "half_energy_hz"),
 )
 _POOL_TEXTS = ("file_path", "class_name", "class_slug", "source_id", "pcm_sha256", "sha256")
-_POOL_NUMBERS = ("is_augmented", "copy", "sample_rate_hz", "n_samples", "mel_row", "peak_scale")
+_POOL_NUMBERS = ("is_augmented", "copy", "half_energy_hz", "sample_rate_hz", "n_samples", "mel_row", "peak_scale")
 
 
 def read_clips(path: Path) -> pd.DataFrame:

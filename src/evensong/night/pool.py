@@ -18,7 +18,10 @@ from evensong.night.plan import PLAN_COLUMNS
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightAugment
 
-POOL_COLUMNS = [*PLAN_COLUMNS[:-1], "sample_rate_hz", "n_samples", "mel_row", "peak_scale", "sha256"]
+POOL_COLUMNS = [
+    *PLAN_COLUMNS[:-1],
+    *("half_energy_hz", "sample_rate_hz", "n_samples", "mel_row", "peak_scale", "sha256"),
+]
 _BYTES_A_SAMPLE = 2
 _SPARE_BYTES = 64 << 20
 _SILENT_RMS = 1e-4  # -80 dBFS
@@ -51,7 +54,8 @@ def build_pool(
         workers: processes; no byte depends on it.
 
     Returns:
-        The plan with sample_rate_hz, n_samples, peak_scale and each file's sha256, columns POOL_COLUMNS.
+        The plan with half_energy_hz of the originals, and sample_rate_hz, n_samples, peak_scale and sha256 of each
+        file, columns POOL_COLUMNS.
 
     Raises:
         DataError: nothing of a clip is left at the pool's sample rate.
@@ -65,6 +69,7 @@ def build_pool(
     _warm_up(settings)
     done = map_tasks(_make_files, tasks, workers=workers, label="night_augment", unit="clip")
     pool = pd.DataFrame([file for files in done for file in files])
+    pool["half_energy_hz"] = pool["original_file"].map(clips.set_index("path")["half_energy_hz"])
     check_folder(folder, plan["file_path"])
     return pool.sort_values(["class_name", "mel_row"], ignore_index=True)[POOL_COLUMNS]
 
