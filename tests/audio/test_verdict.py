@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.audio.boxes import with_edits
 
 from evensong.audio import codecs
 from evensong.audio.containers import open_regular
@@ -17,7 +18,7 @@ from evensong.audio.decode import decode, downmix, open_mono, open_stream, resam
 from evensong.errors import InputFault
 
 Write = Callable[[str, bytes], Path]
-KINDS = ["wav", "flac", "ogg", "opus", "mp3", "countless", "aiff", "m4a", "faststart", "alac", "m4a_pcm"]
+KINDS = ["wav", "flac", "ogg", "opus", "mp3", "countless", "aiff", "m4a", "delayed", "faststart", "alac", "m4a_pcm"]
 ID3V1 = b"TAG" + b"a night in May".ljust(125)
 many = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -30,8 +31,11 @@ def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def content(encoded: dict[str, bytes], make_mp3: Callable[..., bytes]) -> Callable[[str], bytes]:
     """The encoded clips behind a function: a failing example shows its arguments, and these would fill the screen."""
-    countless = make_mp3(vbr=True, write_xing="0")
-    return lambda kind: countless if kind == "countless" else encoded[kind]
+    more = {
+        "countless": make_mp3(vbr=True, write_xing="0"),
+        "delayed": with_edits(encoded["m4a"], (700, -1), (1_000, 1_024)),
+    }
+    return lambda kind: more.get(kind) or encoded[kind]
 
 
 def streamed(path: Path) -> np.ndarray:

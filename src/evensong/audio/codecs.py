@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from evensong.audio import containers, wav
+from evensong.audio import containers, mpeg4, wav
+from evensong.audio.unread import named
 from evensong.errors import InputFault
 
 BLOCK_FRAMES = 1 << 16
@@ -23,6 +24,7 @@ _M4A_BATCH = 64  # of its blocks of about 1,024 frames: small ones cost time, an
 _M4A_OPTIONS = {"protocol_whitelist": "file"}
 _M4A_SCALES = {"u8": (128, 128.0), "s16": (0, 2.0**15), "s32": (0, 2.0**31), "flt": (0, 1.0), "dbl": (0, 1.0)}
 _AAC_PADDING = 2_048  # samples an encoder may add
+_ALAC_FRAME = 4_096  # samples; an edit may end at its first one
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,7 @@ def open_samples(file: BinaryIO, size: int) -> AbstractContextManager[Stream]:
     if container == "wav":
         return _open_wav(file, size)
     if container == "m4a":
-        containers.check_m4a(file, size)
-        return _open_m4a(file)
+        return _open_m4a(file, mpeg4.check_m4a(file, size))
     if container == "flac":
         return _open_sndfile(file, container, digest=_FlacDigest(*containers.flac_md5(file)))
     if container == "ogg":
@@ -196,7 +197,7 @@ def _countless_blocks(file: BinaryIO, sound: Any) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _open_m4a(file: BinaryIO) -> Iterator[Stream]:
+def _open_m4a(file: BinaryIO, played: mpeg4.Played) -> Iterator[Stream]:
     """AAC, ALAC, MP3 or PCM in an MPEG-4 file; PyAV sees this format and nothing else."""
     import av  # a slow import that most recordings need not
 
@@ -206,7 +207,7 @@ def _open_m4a(file: BinaryIO) -> Iterator[Stream]:
             source = _m4a_source(container)
             context = source.codec_context
             rate_hz = int(context.sample_rate or 0)
-            declared = round(source.duration * source.time_base * rate_hz) if source.duration else None
+            declared = played.n_frames(rate_hz, source.duration * source.time_base if source.duration else None)
             frames = container.decode(source)
             first = list(itertools.islice(frames, 1))  # decoded before the context is asked: it may add a channel
             blocks = _m4a_blocks(itertools.chain(first, frames), (int(context.channels), rate_hz), declared)
@@ -221,9 +222,12 @@ def _m4a_source(container: Any) -> Any:
     if len(container.streams.audio) != 1:
         raise InputFault("Q_CODEC", f"{len(container.streams.audio)} audio streams, expected one")
     source = container.streams.audio[0]
-    name = source.codec_context.name if source.codec_context else "unknown"
+    if not source.codec_context:
+        raise InputFault("Q_CODEC", "an unknown codec; AAC, ALAC, MP3 and PCM are read from M4A")
+    name = source.codec_context.name
     if name not in _M4A_CODECS and not name.startswith("pcm_"):
-        raise InputFault("Q_CODEC", f"codec {name}; AAC, ALAC, MP3 and PCM are read from M4A")
+        family = "3GP" if container.metadata.get("major_brand", "").startswith("3g") else "MPEG-4"
+        raise named(f"{family} with the codec {source.codec_context.codec.canonical_name}", "Q_CODEC")
     return source
 
 
@@ -237,9 +241,9 @@ def _m4a_blocks(frames: Iterator[Any], form: tuple[int, int], declared: int | No
         kept = block if declared is None else block[:, : max(0, declared - n_frames)]
         n_frames += block.shape[1]
         yield kept
-        if declared is not None and n_frames > declared + _AAC_PADDING:
+        if declared is not None and n_frames > declared + _ALAC_FRAME:
             break
-    if declared is not None and abs(n_frames - declared) > _AAC_PADDING:
+    if declared is not None and not -_AAC_PADDING <= n_frames - declared <= _ALAC_FRAME:
         raise InputFault("Q_TRUNCATED", f"{declared} frames declared, {n_frames} decoded")
 
 

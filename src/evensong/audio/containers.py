@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from evensong.audio.unread import HEAD_BYTES, by_first_bytes, named
 from evensong.errors import InputFault
 
 Container = Literal["wav", "flac", "ogg", "mp3", "m4a", "aiff"]
@@ -27,11 +28,6 @@ SUFFIXES: dict[str, Container] = {
     ".aiff": "aiff",
     ".aifc": "aiff",
 }
-# Sound by name, but nothing here reads it: such a file is refused aloud instead of passed over.
-UNREAD_SUFFIXES = frozenset(
-    {".3g2", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".au", ".avi", ".caf", ".dss", ".m4b", ".m4v", ".mka", ".mkv"}
-    | {".mov", ".mp2", ".mp4", ".mpg", ".qta", ".voc", ".w4v", ".w64", ".wac", ".webm", ".wma", ".wmv", ".wv"}
-)
 _AIFF_CODECS = frozenset({b"NONE", b"sowt", b"twos", b"in24", b"in32", b"fl32", b"FL32", b"fl64", b"FL64", b"raw "})
 _MAX_CHUNKS = 4_096
 _SEARCHED_BYTES = 1 << 20  # at a time, for a second OGG stream
@@ -81,23 +77,23 @@ def sniff(file: BinaryIO) -> Container:
         InputFault: Q_EMPTY or Q_FORMAT.
     """
     file.seek(0)
-    head = file.read(12)
-    if not head:
+    first = file.read(HEAD_BYTES)
+    if not first:
         raise InputFault("Q_EMPTY", "0 bytes")
-    if head[:4] in (b"RIFF", b"RF64") and head[8:] in (b"WAVE", b""):
+    if first[:4] in (b"RIFF", b"RF64") and first[8:12] in (b"WAVE", b""):
         return "wav"
-    if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC", b""):
+    if first[:4] == b"FORM" and first[8:12] in (b"AIFF", b"AIFC", b""):
         return "aiff"
-    if head[4:8] == b"ftyp":
+    if first[4:8] == b"ftyp":
         return "m4a"
-    head = file.read(12) if _seek_past_id3(file) else head
+    head = file.read(HEAD_BYTES) if _seek_past_id3(file) else first
     if head[:4] == b"OggS":
         return "ogg"
     if head[:4] == b"fLaC":
         return "flac"
     if len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2:  # frame sync, layer III
         return "mp3"
-    raise InputFault("Q_FORMAT", "the content is no WAV, FLAC, OGG, MP3, M4A or AIFF")
+    raise by_first_bytes(first, head)
 
 
 def _seek_past_id3(file: BinaryIO) -> int:
@@ -170,7 +166,7 @@ def _ogg_codec(first_packet: bytes) -> str:
         return "vorbis"
     if first_packet.startswith(b"OpusHead"):
         return "opus"
-    raise InputFault("Q_CODEC", "OGG that is neither Vorbis nor Opus")
+    raise named("OGG that is neither Vorbis nor Opus", "Q_CODEC")
 
 
 def mp3_length(file: BinaryIO) -> int | None:
@@ -207,7 +203,7 @@ def check_aiff(file: BinaryIO, size: int) -> int:
             file.seek(start)
             common = file.read(22)
             if len(common) == 22 and n_bytes >= 22 and common[18:22] not in _AIFF_CODECS:
-                raise InputFault("Q_CODEC", "AIFC with a compressed codec")
+                raise named("AIFC with a compressed codec", "Q_CODEC")
             n_frames = int.from_bytes(common[2:6], "big")
         elif name == b"SSND":
             has_samples = True
@@ -232,33 +228,6 @@ def _chunks(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
         yield head[:4], position + 8, n_bytes
         position += 8 + n_bytes + n_bytes % 2
     raise InputFault("Q_CORRUPT", f"more than {_MAX_CHUNKS} chunks")
-
-
-def check_m4a(file: BinaryIO, size: int) -> None:
-    """Walk the top-level boxes: all complete, the index among them.
-
-    Raises:
-        InputFault: Q_TRUNCATED or Q_CORRUPT.
-    """
-    names, position = set(), 0
-    for _ in range(1 << 20):
-        if position >= size:
-            break
-        file.seek(position)
-        head = file.read(16)
-        n_bytes = int.from_bytes(head[:4], "big")
-        if n_bytes == 1:
-            n_bytes = int.from_bytes(head[8:16], "big")
-        elif n_bytes == 0:
-            n_bytes = size - position
-        if len(head) < 8 or position + n_bytes > size:
-            raise InputFault("Q_TRUNCATED", f"the M4A box at byte {position} runs beyond the file's {size} bytes")
-        if n_bytes < 8:
-            raise InputFault("Q_CORRUPT", f"the M4A box at byte {position} declares {n_bytes} bytes")
-        names.add(head[4:8])
-        position += n_bytes
-    if b"moov" not in names:
-        raise InputFault("Q_TRUNCATED", "M4A without its index (moov)")
 
 
 def flac_md5(file: BinaryIO) -> tuple[bytes, int]:

@@ -12,6 +12,7 @@ import soxr
 from evensong.audio import containers
 from evensong.audio.codecs import BLOCK_FRAMES, Stream, open_samples
 from evensong.audio.quality import ClipStats, check_content, measure
+from evensong.audio.unread import UNREAD_SUFFIXES
 from evensong.audio.wav import read_wav, write_wav
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 AUDIO_SUFFIXES = frozenset(containers.SUFFIXES)
-UNREAD_SUFFIXES = containers.UNREAD_SUFFIXES
 
 _RATES_HZ = (1_000, 500_000)
 _MAX_CHANNELS = 8

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from evensong.audio.unread import named
 from evensong.errors import DataError, InputFault, IntegrityError
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -21,6 +22,9 @@ _CODECS = {
     (_PCM, 32): "pcm_32",
     (_FLOAT, 32): "float",
     (_FLOAT, 64): "double",
+}
+_COMPRESSED = {
+    **{0x02: "MS ADPCM", 0x06: "A-law", 0x07: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM", 0x55: "MP3", 0xFF: "AAC"},
 }
 _OWN_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")  # RIFF + fmt + data, the 44 bytes write_wav writes
 _INT16 = 32_768.0
@@ -82,6 +86,8 @@ def _read_format(fmt: bytes) -> tuple[str, int, int, int]:
         if len(fmt) < 40 or fmt[26:40] != _GUID_TAIL:
             raise InputFault("Q_CODEC", "extensible WAV that is neither PCM nor float")
         tag = int.from_bytes(fmt[24:26], "little")
+    if tag in _COMPRESSED:
+        raise named(f"WAV with {_COMPRESSED[tag]}", "Q_CODEC")
     codec = _CODECS.get((tag, bits))
     if codec is None:
         raise InputFault("Q_CODEC", f"WAV format tag {tag:#06x} with {bits} bits, neither PCM nor float samples")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from evensong.audio.unread import CONVERT, CONVERTED_SUFFIXES
 from evensong.intake.names import name_fault, nfc
 
 UNFINISHED_SUFFIXES = frozenset({".crdownload", ".download", ".part", ".partial", ".tmp"})
@@ -115,5 +116,6 @@ def _file_entry(item: "os.DirEntry[str]", path: str, kind: Kind) -> Entry:
         return Entry(path, "quarantined", "Q_TRUNCATED", "an unfinished download or copy")
     if suffix not in kind.read:
         readable = ", ".join(sorted(kind.read))
-        return Entry(path, "quarantined", "Q_FORMAT", f"not read as {suffix}; convert it to one of {readable}")
+        how = f", as by {CONVERT}" if suffix in CONVERTED_SUFFIXES else ""
+        return Entry(path, "quarantined", "Q_FORMAT", f"not read as {suffix}; convert it to one of {readable}{how}")
     return Entry(path, "candidate")
