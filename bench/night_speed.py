@@ -2,9 +2,9 @@
 
     python bench/night_speed.py --clips DIR [--per-class 500] [--repeats 3] [--workers 2] [--folder DIR] [--json FILE]
 
-DIR holds a folder of recordings a class; the figures in docs/speed.md are of 240 ESC-10 clips (ogg, 5 s, 44.1 kHz). Every arm
-makes the same files: ours has drawn which copies and which values, the peers are given them. Every arm is a process of
-its own with as many workers, imports and start-up included; the order turns round from repeat to repeat.
+DIR holds a folder of recordings a class; the figures in docs/speed.md are of 240 ESC-10 clips (ogg, 5 s, 44.1 kHz).
+Every arm makes the same files: ours has drawn which copies and which values, the peers are given them. Every arm is a
+process of its own with as many workers, imports and start-up included; the order turns round from repeat to repeat.
 
 The peer (bench/plain_pool.py, bench/plain_mels.py) is run as people write it, with the numerical libraries' default
 threads; tuned, with one thread a worker; and, to tell what is won by the sample rate alone, tuned and at our 22.05 kHz.
