@@ -9,13 +9,17 @@ import pandas as pd
 import pytest
 
 import night_evaluate
+from evensong.errors import DataError
 from evensong.night import evaluate
+from evensong.params import load_section
 from evensong.schemas import Evaluate
+from evensong.score.estimates import make_bootstrap, multiclass_scores, score
 from evensong.score.predictions import read_run
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Evaluate(seed=1, n_bootstrap=100, confidence=0.95)
 RUN = Path("artifacts/night/train")
+ARM = Path("artifacts/night/arms/baseline")
 
 
 def write_run(folder, rows, classes, n_epochs=3):
@@ -34,6 +38,12 @@ def write_run(folder, rows, classes, n_epochs=3):
     (folder / "history.csv").write_text("fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n" + "".join(lines))
     (folder / "classes.json").write_text(json.dumps({"classes": classes}))
     return folder
+
+
+def write_arms(rows, classes):
+    """A network with these predictions, and a baseline that half mistakes each class for the one before it."""
+    write_run(RUN, rows, classes)
+    write_run(ARM, [(*row[:6], (np.array(row[6]) + np.roll(row[6], -1)) / 2) for row in rows], classes)
 
 
 def random_rows(n_classes, n_folds=1, n_sources=12, with_val=True, tested=None, seed=0):
@@ -71,6 +81,10 @@ def outputs():
     }
 
 
+def load_seed():
+    return load_section("night.evaluate", Evaluate).seed
+
+
 def read(name):
     return json.loads(Path(f"metrics/night/{name}.json").read_text(encoding="utf-8"))
 
@@ -87,8 +101,13 @@ def test_clip_and_source_scores_by_hand(tmp_path):
         (0, "test", "b2", "b", 1, 1, (0.1, 0.9)),
         (0, "val", "c1", "c", 1, 1, (0.1, 0.9)),
     ]
+    # The baseline mistakes a1 for wind: F1 of owl is 2/3 (recall 1/2), of wind 4/5 (precision 2/3).
+    answers = {"a1": (0.4, 0.6), "a2": (0.9, 0.1), "b1": (0.2, 0.8), "b2": (0.3, 0.7)}
     run = read_run(write_run(tmp_path / "train", rows, ["owl", "wind"]))
-    found = evaluate.evaluate_views(run.predictions.subset("test"), SETTINGS)
+    others = [(*row[:6], answers.get(row[2], row[6])) for row in rows]
+    baseline = read_run(write_run(tmp_path / "baseline", others, ["owl", "wind"])).predictions
+    arms = {"network": run.predictions.subset("test"), "baseline": baseline.subset("test")}
+    found = evaluate.evaluate_views(arms, SETTINGS)
     tree = evaluate.details_tree(run, found)
     assert tree["originals"]["clip"]["accuracy"]["value"] == pytest.approx(2 / 4)
     assert tree["originals"]["source"]["accuracy"]["value"] == 1
@@ -101,6 +120,9 @@ def test_clip_and_source_scores_by_hand(tmp_path):
     assert tree["classes"]["wind"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "n": 2}
     headline = evaluate.headline_tree(run, found)
     assert (headline["night_f1"], headline["night_n"]) == (0.5, 4)
+    assert headline["night_baseline_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2, abs=1e-6)
+    added = tree["arms"]["baseline"]["network_minus_clip"]["macro_f1"]["value"]
+    assert added == pytest.approx(0.5 - (2 / 3 + 4 / 5) / 2, abs=1e-6)
     undefined = {"value": None, "reason": "one class in the truth"}
     assert tree["validation"]["clip"] == {"n": 1, "macro_f1": undefined, "balanced_accuracy": undefined}
 
@@ -109,14 +131,15 @@ def test_clip_and_source_scores_by_hand(tmp_path):
 def test_stage_writes_plain_numbers_and_no_file_names(workspace, n_classes, n_folds, with_val):
     rows = random_rows(n_classes, n_folds, n_sources=2 * max(n_classes, 6), with_val=with_val)
     classes = [f"Käuz, {label}" for label in range(n_classes)]
-    write_run(RUN, rows, classes)
+    write_arms(rows, classes)
     night_evaluate.main()
     headline, tree = read("test"), read("details")
     assert (tree["n_classes"], tree["n_folds"]) == (n_classes, n_folds)
     macro_f1 = tree["originals"]["clip"]["macro_f1"]
     assert macro_f1["low"] <= macro_f1["value"] <= macro_f1["high"]
     numbers = {"night_f1": macro_f1["value"], "night_f1_low": macro_f1["low"], "night_f1_high": macro_f1["high"]}
-    assert headline == numbers | {"night_n": tree["originals"]["clip"]["n"]}
+    baseline_f1 = tree["arms"]["baseline"]["clip"]["macro_f1"]["value"]
+    assert headline == numbers | {"night_n": tree["originals"]["clip"]["n"], "night_baseline_f1": baseline_f1}
     assert (tree["validation"]["clip"]["macro_f1"]["value"] is not None) == with_val
     for path in outputs():
         text = Path(path).read_text(encoding="utf-8")
@@ -131,11 +154,12 @@ def test_stage_writes_plain_numbers_and_no_file_names(workspace, n_classes, n_fo
 
 def test_stage_writes_the_same_bytes_whatever_the_order_of_predictions(workspace):
     rows = random_rows(4)
-    write_run(RUN, rows, list("abcd"))
+    write_arms(rows, list("abcd"))
     night_evaluate.main()
     first = outputs()
-    shutil.rmtree(RUN)
-    write_run(RUN, rows[::-1], list("abcd"))
+    for folder in (RUN, ARM):
+        shutil.rmtree(folder)
+    write_arms(rows[::-1], list("abcd"))
     night_evaluate.main()
     assert outputs() == first
 
@@ -146,15 +170,16 @@ def test_keys_do_not_depend_on_the_predictions(workspace):
 
     found = []
     for seed in (0, 1):
-        shutil.rmtree(RUN, ignore_errors=True)
-        write_run(RUN, random_rows(3, seed=seed), list("abc"))
+        for folder in (RUN, ARM):
+            shutil.rmtree(folder, ignore_errors=True)
+        write_arms(random_rows(3, seed=seed), list("abc"))
         night_evaluate.main()
         found.append(keys(read("test")) | keys(read("details")))
     assert found[0] == found[1]
 
 
 def test_absent_classes_are_left_out_of_the_means_and_blank_in_the_class_table(workspace):
-    write_run(RUN, random_rows(4, tested={0, 1}), list("abcd"))
+    write_arms(random_rows(4, tested={0, 1}), list("abcd"))
     night_evaluate.main()
     tree = read("details")
     table = pd.read_csv("plots/night/per_class.csv")
@@ -166,21 +191,53 @@ def test_absent_classes_are_left_out_of_the_means_and_blank_in_the_class_table(w
 
 
 def test_one_class_in_the_test_set_is_null_with_a_reason(workspace):
-    write_run(RUN, random_rows(3, tested={1}), list("abc"))
+    write_arms(random_rows(3, tested={1}), list("abc"))
     night_evaluate.main()
     tree = read("details")
     expected = {"value": None, "low": None, "high": None, "reason": "one class in the truth"}
     assert tree["originals"]["clip"]["macro_f1"] == expected
     assert [read("test")[f"night_f1{end}"] for end in ("", "_low", "_high")] == [None] * 3
+    assert read("test")["night_baseline_f1"] is None
+    assert tree["arms"]["baseline"]["network_minus_clip"]["macro_f1"] == expected
     assert tree["all"]["source"]["auroc"] == {"value": None, "reason": "one class in the truth"}
     assert tree["originals"]["clip"]["accuracy"]["value"] is not None
+
+
+def test_what_the_network_adds_is_paired_on_one_bootstrap(workspace):
+    write_arms(random_rows(3), list("abc"))
+    night_evaluate.main()
+    # drawn here by hand: clips of originals, sources of both arms drawn together
+    tests = [read_run(folder).predictions.subset("test") for folder in (RUN, ARM)]
+    units = [evaluate.units_of(test.where(test.table["is_original"])) for test in tests]
+    bootstrap = make_bootstrap(units[0], SETTINGS.model_copy(update={"seed": load_seed()}), "night")
+    network, baseline = (score(one, multiclass_scores, bootstrap) for one in units)
+    tree = read("details")["arms"]["baseline"]
+    table = pd.read_csv("plots/night/differences.csv").set_index(["level", "score"])
+    for name in evaluate.HEADLINE:
+        expected = network.minus(baseline, name).tree()
+        assert tree["network_minus_clip"][name] == expected
+        assert table.loc[("clip", name), ["value", "low", "high"]].tolist() == pytest.approx(
+            [expected[part] for part in ("value", "low", "high")], abs=1e-5
+        )
+    assert tree["network_minus_clip"]["macro_f1"]["value"] > 0
+
+
+def test_other_arms_are_scored_on_originals_alone_and_a_missing_one_is_refused(workspace):
+    write_arms(random_rows(3), list("abc"))
+    night_evaluate.main()
+    table = pd.read_csv("plots/night/scores.csv")
+    assert set(table.loc[table["arm"] == "baseline", "files"]) == {"originals"}
+    assert set(table.loc[table["arm"] == "network", "files"]) == {"originals", "all"}
+    shutil.rmtree(ARM)
+    with pytest.raises(DataError, match="artifacts/night/arms/baseline"):
+        night_evaluate.main()
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_300_classes_are_shown_as_the_worst_30_and_the_others(workspace):
     names = [f"species {label:03d}" for label in range(300)]
-    write_run(RUN, random_rows(300, n_sources=900), names)
+    write_arms(random_rows(300, n_sources=900), names)
     night_evaluate.main()
     classes, table = read("details")["classes"], pd.read_csv("plots/night/per_class.csv")
     f1 = {name: row["f1"] for name, row in classes.items() if row["n"]}

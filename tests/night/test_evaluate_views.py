@@ -24,10 +24,26 @@ def predictions_of(n_copies):
     return Predictions(table, np.array(probabilities))
 
 
+def scores_of(n_copies):
+    test = predictions_of(n_copies)
+    return evaluate.evaluate_views({"network": test, "baseline": test}, SETTINGS)
+
+
+def estimates_of(n_copies):
+    return {key: by_arm["network"].estimates() for key, by_arm in scores_of(n_copies).items()}
+
+
 @pytest.mark.fault("G12")
 def test_copies_move_the_scores_of_all_files_and_never_those_of_originals():
-    bare, padded = (evaluate.evaluate_views(predictions_of(n_copies), SETTINGS) for n_copies in (0, 5))
+    bare, padded = (estimates_of(n_copies) for n_copies in (0, 5))
     for level in evaluate.LEVELS:
         assert padded["originals", level] == bare["originals", level]
     assert padded["originals", "clip"]["accuracy"].value == 5 / 8
     assert padded["all", "clip"]["accuracy"].value == (5 + 8 * 5) / 48
+
+
+def test_an_arm_that_predicts_the_same_is_not_told_from_the_network():
+    found = scores_of(n_copies=2)
+    for by_arm in found.values():
+        difference = by_arm["network"].minus(by_arm["baseline"], "macro_f1")
+        assert (difference.value, difference.low, difference.high) == (0, 0, 0)

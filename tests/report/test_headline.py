@@ -9,8 +9,22 @@ import pytest
 from evensong.errors import IntegrityError
 from evensong.report.headline import headline
 
-NIGHT = {"night_f1": 0.786984, "night_f1_low": 0.599757, "night_f1_high": 0.901075, "night_n": 34}
-NIGHT_DETAILS = {"originals": {"source": {"macro_f1": {"value": 0.76, "low": 0.509, "high": 0.906}, "n": 20}}}
+NIGHT = {
+    "night_f1": 0.786984,
+    "night_f1_low": 0.599757,
+    "night_f1_high": 0.901075,
+    "night_n": 34,
+    "night_baseline_f1": 0.651,
+}
+NIGHT_DETAILS = {
+    "originals": {"source": {"macro_f1": {"value": 0.76, "low": 0.509, "high": 0.906}, "n": 20}},
+    "arms": {
+        "baseline": {
+            "clip": {"macro_f1": {"value": 0.651, "low": 0.48, "high": 0.79}},
+            "network_minus_clip": {"macro_f1": {"value": 0.136, "low": 0.021, "high": 0.26}},
+        }
+    },
+}
 VOICE = {
     "voice_auroc": 0.836667,
     "voice_auroc_low": 0.674741,
@@ -18,10 +32,13 @@ VOICE = {
     "voice_n": 80,
     "voice_best_auroc": 0.874167,
     "voice_gain": -0.0375,
+    "voice_baseline_auroc": 0.7125,
 }
 VOICE_DETAILS = {
     "best_single": {"auroc": {"value": 0.874167, "low": 0.709556, "high": 0.951818}},
     "minus_best_single": {"soft_mean": {"auroc": {"value": -0.0375, "low": -0.0737, "high": -0.0013}}},
+    "baseline": {"auroc": {"value": 0.7125, "low": 0.55, "high": 0.84}},
+    "minus_baseline": {"soft_mean": {"auroc": {"value": 0.1242, "low": 0.01, "high": 0.24}}},
 }
 
 
@@ -48,16 +65,20 @@ def cells(text: str) -> list[list[str]]:
 
 def test_both_tracks(run: Path) -> None:
     table = [[cell.strip() for cell in row] for row in cells(headline(run))]
-    assert table[:6] == [
+    assert table[:10] == [
         ["score", "interval"],
         ["night", "macro-F1, 34 original test clips", "0.787", "0.600 to 0.901"],
         ["the same by source, 20 of them", "0.760", "0.509 to 0.906"],
+        ["baseline: mel statistics, linear", "0.651", "0.480 to 0.790"],
+        ["network minus baseline, paired", "0.136", "0.021 to 0.260"],
         ["voice", "AUROC, 80 patients, sub-databases fused", "0.837", "0.675 to 0.927"],
         ["best single sub-database", "0.874", "0.710 to 0.952"],
         ["fused minus best single, paired", "-0.037", "-0.074 to -0.001"],
+        ["baseline: mel statistics, linear", "0.713", "0.550 to 0.840"],
+        ["fused minus baseline, paired", "0.124", "0.010 to 0.240"],
     ]
-    assert table[7] == ["Look next:"]
-    assert [row[0] for row in table[8:]] == ["plots/ensemble/answer.md", "metrics/night/index.json", "dvc plots show"]
+    assert table[11] == ["Look next:"]
+    assert [row[0] for row in table[12:]] == ["plots/ensemble/answer.md", "metrics/night/index.json", "dvc plots show"]
 
 
 @pytest.mark.parametrize("tracks", [("night", "voice"), ("night",), ("voice",)])
@@ -84,8 +105,10 @@ def test_without_details_the_headline_stands_alone(run: Path) -> None:
     (run / "metrics/voice/details.json").unlink()
     lines = headline(run).splitlines()
     assert lines[1].endswith("0.600 to 0.901")
-    assert lines[2].endswith("0.675 to 0.927")
-    assert lines[3].split() == ["best", "single", "sub-database", "0.874", "no", "interval"]
+    assert lines[2].split() == ["baseline:", "mel", "statistics,", "linear", "0.651", "no", "interval"]
+    assert lines[3].endswith("0.675 to 0.927")
+    assert lines[4].split() == ["best", "single", "sub-database", "0.874", "no", "interval"]
+    assert not [line for line in lines if "undefined" in line or "minus baseline" in line]
 
 
 def test_a_score_that_cannot_be_computed(run: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from evensong.errors import DataError
-from evensong.score.predictions import Predictions, read_predictions, read_run
+from evensong.score.predictions import Predictions, read_arms, read_predictions, read_run
 
 CANARY = "00000000-0000-4000-8000-00000000c0de"
 HEADER = "fold,subset,item_id,group,is_original,label,p0,p1"
@@ -20,7 +20,7 @@ HISTORY = "fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n0,1,0.1,0.
 
 
 def write_run(folder, rows=ROWS, folds=FOLDS, header=HEADER, classes=("no", "yes")):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     (folder / "folds.csv").write_text(folds)
     (folder / "history.csv").write_text(HISTORY)
@@ -102,6 +102,55 @@ def test_missing_file_is_refused_by_its_path(tmp_path, name):
     folder = write_run(tmp_path / "a")
     (folder / name).unlink()
     assert name in refusal_of(folder)
+
+
+def arms_of(tmp_path, **arms):
+    """What is read beside a run of `ROWS`; each arm is what `write_run` takes besides its folder."""
+    for name, change in arms.items():
+        write_run(tmp_path / "arms" / name, **change)
+        (tmp_path / "arms" / name / "history.csv").unlink()  # nothing was trained by epochs
+    return read_arms(tmp_path / "arms", read_run(write_run(tmp_path / "network")))
+
+
+def arm_refusal_of(tmp_path, **arms):
+    with pytest.raises(DataError) as caught:
+        arms_of(tmp_path, **arms)
+    assert CANARY not in str(caught.value)
+    return str(caught.value)
+
+
+def test_arms_are_read_by_name_and_a_file_among_them_is_none(tmp_path):
+    other = [ROWS[0].replace("0.25,0.75", "1,0"), *ROWS[1:]]
+    (tmp_path / "arms").mkdir()
+    (tmp_path / "arms/notes.txt").touch()
+    arms = arms_of(tmp_path, perch={}, baseline={"rows": other[::-1]}, birdnet={})
+    assert list(arms) == ["baseline", "birdnet", "perch"]
+    assert arms["perch"].probabilities.tolist() == read_run(tmp_path / "network").predictions.probabilities.tolist()
+    assert arms["baseline"].probabilities[:, 1].tolist() == [0, 0.25, 0.5, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ("yes", "no")}, "its classes are not those of the network"),
+        (
+            {"rows": [ROWS[0].replace("_1_a", "_9_a"), *ROWS[1:]]},
+            "lacks 1 predictions that the network has and holds 1",
+        ),
+        ({"rows": [ROWS[0].replace(f",{CANARY},1", ",x2,1"), *ROWS[1:]]}, "they disagree on 1 labels"),
+        ({"rows": [ROWS[0].replace(",1,1,", ",1,0,"), *ROWS[1:]]}, "they disagree on 1 labels"),
+        ({"rows": ROWS[1:]}, "fold 0 has 1 test predictions, folds.csv says 2"),
+    ],
+)
+def test_arm_of_other_classes_or_rows_is_refused_by_its_name(tmp_path, change, message):
+    said = arm_refusal_of(tmp_path, baseline={}, perch=change)
+    assert "perch" in said
+    assert message in said
+
+
+@pytest.mark.parametrize("arms", [{}, {"perch": {}}])
+def test_without_the_baseline_nothing_is_compared(tmp_path, arms):
+    assert "arms/baseline/classes.json" in arm_refusal_of(tmp_path, **arms)
 
 
 def test_mean_by_group_by_hand(tmp_path):

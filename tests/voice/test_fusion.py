@@ -168,8 +168,11 @@ OTHER = (0, "test", "x", 0, 0, 0.5)
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([OTHER], "subdb2 lacks 1 predictions that subdb1 has and holds 0"),
-        ([OTHER, ROW, (0, "test", CANARY, 1, 1, 0.5)], "subdb2 lacks 0 predictions that subdb1 has and holds 1"),
+        ([OTHER], "subdb2 cannot stand beside subdb1: it lacks 1 predictions that subdb1 has and holds 0"),
+        (
+            [OTHER, ROW, (0, "test", CANARY, 1, 1, 0.5)],
+            "subdb2 cannot stand beside subdb1: it lacks 0 predictions that subdb1 has and holds 1",
+        ),
         ([OTHER, (0, "val", CANARY, 0, 1, 0.5)], "lacks 1 predictions that subdb1 has and holds 1"),
         ([OTHER, (1, "test", CANARY, 0, 1, 0.5)], "lacks 1 predictions"),
         ([OTHER, (0, "test", CANARY, 0, 0, 0.5)], "disagree on 1 labels"),
@@ -187,7 +190,7 @@ def test_member_with_other_folds_is_refused():
     order = table.sort_values(KEY_COLUMNS, kind="stable").index.to_numpy()
     rotated = Predictions(table.loc[order].reset_index(drop=True), first.predictions.probabilities[order])
     message = refusal_of(first, TrainingRun(first.classes, rotated, first.folds, first.history))
-    assert "subdb2 lacks 12 predictions that subdb1 has and holds 12 that it has not" in message
+    assert "it lacks 12 predictions that subdb1 has and holds 12 that it has not" in message
 
 
 def test_patient_with_two_labels_is_refused_by_count():

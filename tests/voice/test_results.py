@@ -19,11 +19,12 @@ from evensong.errors import DataError
 from evensong.params import load_section
 from evensong.schemas import Evaluate, TrackTrain
 from evensong.score.estimates import Estimate
-from evensong.score.predictions import read_run
+from evensong.score.predictions import read_predictions, read_run
 from evensong.voice import ensemble, evaluate, fusion
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path("artifacts/voice/train")
+ARM = Path("artifacts/voice/arms/baseline")
 COMBINED = Path("artifacts/voice/combined")
 MODEL = load_section("voice.train", TrackTrain, ROOT / "params.yaml").model
 SETTINGS = Evaluate(seed=1, n_bootstrap=100, confidence=0.95)
@@ -63,6 +64,24 @@ def write_run(name, *, share=0.5, n_patients=24, n_folds=4, folds=None, positive
     write_model(folder / f"fold_{folds[0]:02d}")
     write_combined(name, table, train_on=range(n_patients))
     return folder
+
+
+def write_baseline():
+    """A baseline arm with the rows of the first member, whatever their order, and probabilities of its own."""
+    run = min(RUNS.glob("subdb*"))
+    shutil.rmtree(ARM, ignore_errors=True)
+    ARM.mkdir(parents=True)
+    table = pd.read_csv(run / "predictions.csv").sort_values(["fold", "subset", "item_id"])
+    positive = 1 / (1 + np.exp(0.5 - table["label"] - np.random.default_rng(9).normal(size=len(table))))
+    table = table.assign(p0=1 - positive, p1=positive).sort_index()
+    table.to_csv(ARM / "predictions.csv", index=False, float_format="%.9g")
+    for name in ("folds.csv", "classes.json"):
+        shutil.copy(run / name, ARM)
+
+
+def run_ensemble():
+    write_baseline()
+    voice_ensemble.main()
 
 
 def write_model(folder):
@@ -123,8 +142,8 @@ def controlled_folder(tmp_path_factory):
     said = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
         patch.chdir(folder)
-        write_arms(seeds=[11, 12, 13])
-        voice_ensemble.main()
+        write_members(seeds=[11, 12, 13])
+        run_ensemble()
     return folder, said.getvalue()
 
 
@@ -144,7 +163,7 @@ def set_params(*, subdbs, control_seeds=()):
 
 def run_stages():
     voice_evaluate.main()
-    voice_ensemble.main()
+    run_ensemble()
 
 
 def digests(*folders):
@@ -193,7 +212,7 @@ def test_stages_write_what_they_declare(said):
         3,
         0,
     )
-    assert set(ensemble["minus_best_single"]) == set(fusion.METHODS)
+    assert set(ensemble["minus_best_single"]) == set(ensemble["minus_baseline"]) == set(fusion.METHODS)
     assert "minus_control" not in ensemble
     fused, best = ensemble["soft_mean"]["auroc"], ensemble["best_single"]["auroc"]
     assert read("metrics/voice/test.json") == {
@@ -203,6 +222,7 @@ def test_stages_write_what_they_declare(said):
         "voice_n": 24,
         "voice_best_auroc": best["value"],
         "voice_gain": ensemble["minus_best_single"]["soft_mean"]["auroc"]["value"],
+        "voice_baseline_auroc": ensemble["baseline"]["auroc"]["value"],
     }
 
 
@@ -293,12 +313,20 @@ def test_one_class_in_all_is_null_with_a_reason(workspace):
     assert set(headline.values()) == {None}
 
 
-def write_arms(seeds):
+def write_members(seeds):
     set_params(subdbs=[2, 5, 8], control_seeds=seeds)
     for subdb in (2, 5, 8):
         write_run(f"subdb{subdb}", share=subdb / 10)
     for seed in seeds:
         write_run(f"control{seed}", share=1 / 3, seed=seed)
+
+
+def auroc_within_folds(test):
+    """AUROC of each fold by scikit-learn, weighed by its pairs."""
+    by_fold = [test.where(test.table["fold"] == fold) for fold in test.folds]
+    n_pairs = [int(rows.labels.sum() * (1 - rows.labels).sum()) for rows in by_fold]
+    aurocs = [roc_auc_score(rows.labels, rows.probabilities[:, 1]) for rows in by_fold]
+    return np.average(aurocs, weights=n_pairs)
 
 
 def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatch):
@@ -310,17 +338,15 @@ def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatc
     assert ensemble["control"]["auroc_pooled"]["value"] == pytest.approx(
         roc_auc_score(fused.labels, fused.probabilities[:, 1]), abs=1e-6
     )
-    by_fold = [fused.where(fused.table["fold"] == fold) for fold in fused.folds]
-    n_pairs = [int(rows.labels.sum() * (1 - rows.labels).sum()) for rows in by_fold]
-    aurocs = [roc_auc_score(rows.labels, rows.probabilities[:, 1]) for rows in by_fold]
-    assert ensemble["control"]["auroc"]["value"] == pytest.approx(np.average(aurocs, weights=n_pairs), abs=1e-6)
-    for method, baseline in (("soft_mean", "control"), ("control", "best_single"), ("control", "control_best_single")):
-        difference = ensemble[f"minus_{baseline}"][method]["auroc"]
-        expected = ensemble[method]["auroc"]["value"] - ensemble[baseline]["auroc"]["value"]
+    assert ensemble["control"]["auroc"]["value"] == pytest.approx(auroc_within_folds(fused), abs=1e-6)
+    pairs = [("soft_mean", "control"), ("soft_mean", "baseline"), ("control", "best_single")]
+    for method, reference in [*pairs, ("control", "control_best_single")]:
+        difference = ensemble[f"minus_{reference}"][method]["auroc"]
+        expected = ensemble[method]["auroc"]["value"] - ensemble[reference]["auroc"]["value"]
         assert difference["value"] == pytest.approx(expected, abs=2e-6)
     table = pd.read_csv("plots/ensemble/differences.csv").query("score == 'auroc'")
-    assert {(row.method, row.baseline) for row in table.itertuples()} == {
-        *((method, baseline) for method in fusion.METHODS for baseline in ("best_single", "control")),
+    assert {(row.method, row.reference) for row in table.itertuples()} == {
+        *((method, reference) for method in fusion.METHODS for reference in ("best_single", "baseline", "control")),
         ("control", "best_single"),
         ("control", "control_best_single"),
     }
@@ -334,11 +360,12 @@ def test_answer_says_the_numbers_of_the_table(controlled_folder, monkeypatch):
     people = f"24 patients, 8 of them class 1, {ensemble['n_pairs']} pairs"
     assert f"{people}; 3 sub-databases, control arm of 3; 95 % intervals" in text
     rows = {cells[1].strip(): cells[2:] for line in text.splitlines() if len(cells := line.split("|")) > 3}
-    for name, key in (("soft mean", "soft_mean"), ("best sub-database", "best_single"), ("control arm", "control")):
+    named = [("soft mean", "soft_mean"), ("best sub-database", "best_single"), ("control arm", "control")]
+    for name, key in [*named, ("baseline", "baseline")]:
         assert rows[name][0].strip().startswith(f"{ensemble[key]['auroc']['value']:.3f} (")
     diversity = ensemble["minus_control"]["soft_mean"]["auroc"]
     numbers = f"{diversity['value']:+.3f} ({diversity['low']:+.3f} to {diversity['high']:+.3f})"
-    assert rows["soft mean"][3].strip() == numbers
+    assert rows["soft mean"][4].strip() == numbers
     (sentence,) = [line for line in text.splitlines() if line.startswith("- Class-share diversity")]
     assert numbers in sentence
     is_shown = diversity["low"] > 0 or diversity["high"] < 0
@@ -346,9 +373,41 @@ def test_answer_says_the_numbers_of_the_table(controlled_folder, monkeypatch):
     assert "Warning" not in text
 
 
+def test_baseline_stands_beside_the_fusion_as_scikit_learn_scores_it(said):
+    found, text = read("metrics/voice/details.json"), Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
+    predictions = read_predictions(ARM / "predictions.csv", 2)
+    expected = auroc_within_folds(predictions.by_group().subset("test"))
+    assert read("metrics/voice/test.json")["voice_baseline_auroc"] == pytest.approx(expected, abs=1e-6)
+    added = found["minus_baseline"]["soft_mean"]["auroc"]
+    assert added["value"] == pytest.approx(found["soft_mean"]["auroc"]["value"] - expected, abs=2e-6)
+    (sentence,) = [line for line in text.splitlines() if line.startswith("- Networks at all")]
+    assert f"minus the baseline: {added['value']:+.3f} ({added['low']:+.3f} to {added['high']:+.3f})" in sentence
+
+
+@pytest.mark.parametrize("lost", [ARM, ARM / "predictions.csv"])
+def test_an_arm_that_is_missing_is_refused_by_its_path(workspace, lost):
+    write_members(seeds=[])
+    write_baseline()
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    with pytest.raises(DataError, match="artifacts/voice/arms"):
+        voice_ensemble.main()
+    assert not Path("metrics").exists()
+
+
+def test_an_arm_that_predicted_other_patients_is_refused_by_count(workspace):
+    write_members(seeds=[])
+    write_baseline()
+    for subdb in (2, 5, 8):
+        shutil.rmtree(RUNS / f"subdb{subdb}")
+        write_run(f"subdb{subdb}", share=subdb / 10, n_patients=21)
+    with pytest.raises(DataError, match=r"baseline cannot stand beside the network: it lacks 0 .* holds \d+") as caught:
+        voice_ensemble.main()
+    assert "00000000" not in str(caught.value)
+
+
 def test_control_arm_of_another_size_is_warned_of_everywhere(workspace, capsys):
-    write_arms(seeds=[11, 12])
-    voice_ensemble.main()
+    write_members(seeds=[11, 12])
+    run_ensemble()
     expected = "the control arm has 2 members and there are 3 sub-databases"
     assert f"WARNING: {expected}" in capsys.readouterr().err
     assert expected in Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
@@ -362,11 +421,11 @@ def test_without_a_control_arm_the_question_stays_open(said):
 
 
 def test_control_arm_that_predicted_other_patients_is_refused(workspace):
-    write_arms(seeds=[11])
+    write_members(seeds=[11])
     shutil.rmtree(RUNS / "control11")
     write_run("control11", n_patients=21)
-    with pytest.raises(DataError, match="the control arm lacks"):
-        voice_ensemble.main()
+    with pytest.raises(DataError, match="the control arm cannot stand beside the sub-databases: it lacks"):
+        run_ensemble()
     assert not Path("metrics").exists()
 
 
@@ -431,7 +490,7 @@ def test_fused_predictions_are_one_row_a_patient_fold_and_subset(said):
     table = pd.read_csv("artifacts/voice/ensemble/predictions.csv")
     assert not table.duplicated(["fold", "subset", "group"]).any()
     assert len(table.query("subset == 'test'")) == 24
-    assert list(table.columns) == ["fold", "subset", "group", "label", *fusion.METHODS, "best_single"]
+    assert list(table.columns) == ["fold", "subset", "group", "label", *fusion.METHODS, "best_single", "baseline"]
 
 
 def test_member_that_predicted_other_patients_is_refused_and_nothing_is_published(workspace):
@@ -439,8 +498,8 @@ def test_member_that_predicted_other_patients_is_refused_and_nothing_is_publishe
         write_run(f"subdb{subdb}", share=subdb / 10)
     shutil.rmtree(RUNS / "subdb8")
     write_run("subdb8", n_patients=21)
-    with pytest.raises(DataError, match="subdb8 lacks") as caught:
-        voice_ensemble.main()
+    with pytest.raises(DataError, match="subdb8 cannot stand beside subdb2: it lacks") as caught:
+        run_ensemble()
     assert "00000000" not in str(caught.value)
     assert not Path("metrics").exists()
 

@@ -19,14 +19,14 @@ from evensong.score.estimates import (
     rounded,
     score,
 )
-from evensong.score.predictions import Predictions, TrainingRun
+from evensong.score.predictions import BASELINE, Predictions, TrainingRun
 from evensong.score.scores import Floats
 from evensong.schemas import Evaluate
 
 LEVELS = ("clip", "source")
 VIEWS = ("originals", "all")
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
-NETWORK, BASELINE = "network", "baseline"  # arms; others stand beside these two under their own names
+NETWORK = "network"  # the arm that was trained; the others go by the names of their folders
 MOST_NAMED = 30  # classes in a figure; of more, the others are one row, cell or curve
 
 Scores = dict[tuple[str, str], dict[str, Scored]]

@@ -64,8 +64,9 @@ def _night(root: Path) -> Iterator[Score]:
     details = _read(root, Path("metrics/night/details.json"))
     if n_sources := _at(details, "originals.source.n"):
         yield _nested(details, "originals.source.macro_f1", f"the same by source, {n_sources} of them")
-    yield _nested(details, "arms.baseline.clip.macro_f1", "baseline: mel statistics, linear")
-    yield _nested(details, "arms.baseline.network_minus_clip.macro_f1", "network minus baseline, paired")
+    yield _baseline(details, "arms.baseline.clip.macro_f1", _of(test, "night_baseline_f1"))
+    if _at(details, "arms.baseline"):
+        yield _nested(details, "arms.baseline.network_minus_clip.macro_f1", "network minus baseline, paired")
 
 
 def _voice(root: Path) -> Iterator[Score]:
@@ -76,8 +77,9 @@ def _voice(root: Path) -> Iterator[Score]:
     yield best._replace(value=_of(test, "voice_best_auroc"))
     gain = _nested(details, "minus_best_single.soft_mean.auroc", "fused minus best single, paired")
     yield gain._replace(value=_of(test, "voice_gain"))
-    yield _nested(details, "baseline.auroc", "baseline: mel statistics, linear")
-    yield _nested(details, "minus_baseline.soft_mean.auroc", "fused minus baseline, paired")
+    yield _baseline(details, "baseline.auroc", _of(test, "voice_baseline_auroc"))
+    if _at(details, "minus_baseline"):
+        yield _nested(details, "minus_baseline.soft_mean.auroc", "fused minus baseline, paired")
 
 
 _SCORES = {"night": _night, "voice": _voice}
@@ -114,6 +116,10 @@ def _flat(test: dict[str, Any], key: str, what: str) -> Score:
 
 def _nested(details: dict[str, Any], keys: str, what: str) -> Score:
     return Score(what, *(_at(details, f"{keys}.{part}") for part in ("value", "low", "high")))
+
+
+def _baseline(details: dict[str, Any], keys: str, value: float | None) -> Score:
+    return _nested(details, keys, "baseline: mel statistics, linear")._replace(value=value)
 
 
 def _of(test: dict[str, Any], key: str) -> Any:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from evensong.errors import DataError
 from evensong.score.scores import Bools, Floats, Ints
 
+BASELINE = "baseline"  # the arm that is always there
 KEY_COLUMNS = ["fold", "subset", "item_id"]
 HISTORY_COLUMNS = ["fold", "epoch", "learning_rate", "train_loss", "val_loss", "val_macro_f1"]
 _COLUMNS = [*KEY_COLUMNS, "group", "is_original", "label"]
@@ -104,7 +105,7 @@ def read_run(folder: Path) -> TrainingRun:
 
 
 def read_arms(folder: Path, run: TrainingRun) -> dict[str, Predictions]:
-    """Read what every other arm predicted, such as the baseline, for the rows of a training run.
+    """Read what the baseline and every other arm predicted for the rows of a training run.
 
     Args:
         folder: holds one folder an arm.
@@ -117,11 +118,11 @@ def read_arms(folder: Path, run: TrainingRun) -> dict[str, Predictions]:
         DataError: as `read_run`, or an arm has other classes or predicted other rows.
     """
     arms = {}
-    for home in sorted(path for path in folder.iterdir() if path.is_dir()):
-        classes, arms[home.name], _ = _read_predicted(home)
+    for name in sorted({BASELINE, *(home.name for home in folder.glob("*/"))}):
+        classes, arms[name], _ = _read_predicted(folder / name)
         if classes != run.classes:
-            raise DataError(f"{home}: its classes are not those of the network; run the stages of both again")
-        check_same_rows("the network", run.predictions, home.name, arms[home.name])
+            raise DataError(f"{folder / name}: its classes are not those of the network; run the stages of both again")
+        check_same_rows("the network", run.predictions, name, arms[name])
     return arms
 
 
@@ -215,14 +216,14 @@ def _check_keys(path: Path, table: pd.DataFrame) -> None:
 def _check_counts(folder: Path, predictions: Predictions, folds: pd.DataFrame) -> None:
     found = predictions.table.groupby(["fold", "subset"]).size()
     if sorted({int(fold) for fold, _ in found.index}) != sorted(folds["fold"].tolist()):
-        raise DataError(f"{folder}: predictions.csv and folds.csv do not hold the same folds; run the training again")
+        raise DataError(f"{folder}: predictions.csv and folds.csv do not hold the same folds; run its stage again")
     for row in folds.itertuples():
         for subset, expected in (("val", row.n_val), ("test", row.n_test)):
             n_found = int(found.get((row.fold, subset), 0))
             if n_found != expected:
                 raise DataError(
                     f"{folder}/predictions.csv: fold {row.fold} has {n_found} {subset} predictions, folds.csv says "
-                    f"{expected}; run the training again"
+                    f"{expected}; run its stage again"
                 )
 
 
@@ -230,7 +231,7 @@ def _read_classes(path: Path) -> list[str]:
     try:
         classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as a list of classes; run the training again") from error
+        raise DataError(f"{path}: cannot be read as a list of classes; run its stage again") from error
     if not (isinstance(classes, list) and len(classes) >= 2 and all(isinstance(name, str) for name in classes)):
         raise DataError(f"{path}: needs at least two class names")
     return classes
@@ -244,9 +245,9 @@ def _read_table(path: Path, columns: list[str], *, is_text: bool = False) -> pd.
         else:
             table = pd.read_csv(path, encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); run the training again") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); run its stage again") from error
     except ValueError as error:  # parser and encoding errors; their text can quote a row
-        raise DataError(f"{path}: is not a well-formed CSV; run the training again") from error
+        raise DataError(f"{path}: is not a well-formed CSV; run its stage again") from error
     missing = [column for column in columns if column not in table.columns]
     n_unknown = sum(column not in columns for column in table.columns) if is_text else 0
     if missing or n_unknown:
@@ -279,4 +280,4 @@ def _whole_numbers(path: Path, column: "pd.Series[str]", bound: int | None) -> I
 def _refuse(path: Path, bad: "np.bool_ | Bools | pd.Series[bool]", what: str) -> None:
     rows = np.flatnonzero(np.asarray(bad))
     if len(rows):
-        raise DataError(f"{path}: line {rows[0] + 2}: {what} ({len(rows)} such lines); run the training again")
+        raise DataError(f"{path}: line {rows[0] + 2}: {what} ({len(rows)} such lines); run its stage again")

@@ -1,8 +1,8 @@
 """A scored fusion in; a table and sentences out: did class-share diversity help, or only ensembling?"""
 
+from evensong.score.predictions import BASELINE
 from evensong.voice.disclosure import WITHHELD, told_split
 from evensong.voice.ensemble import (
-    BASELINE,
     BEST,
     CONTROL,
     CONTROL_BEST,
@@ -24,9 +24,8 @@ NO_CONTROL = (
 )
 _READING = (
     "Best is the highest AUROC over the validation patients. The baseline is logistic regression on statistics of the "
-    "mel images. The control arm is the soft mean of members that were all "
-    "trained at the natural class shares and differ by their seed only. The soft mean answers; the other fusions are "
-    "secondary."
+    "mel images, at the natural class shares. The control arm is the soft mean of members that were all trained at "
+    "these shares and differ by their seed only. The soft mean answers; the other fusions are secondary."
 )
 _VERDICTS = {
     "higher": "shown to be higher",

@@ -11,7 +11,7 @@ from evensong.score import palette
 from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
 from evensong.score.intervals import DIFFERENCE, INTERVAL
-from evensong.score.predictions import Predictions, check_same_rows
+from evensong.score.predictions import BASELINE, Predictions, check_same_rows
 from evensong.schemas import Evaluate
 from evensong.score.within_folds import auroc_within
 from evensong.voice.disclosure import SMALLEST_COUNT, WITHHELD, told, told_split, untold_scores
@@ -27,7 +27,6 @@ from evensong.voice.fusion import (
 from evensong.voice.patients import AUROC_RULES, CHANCE, TOLD, Level, counts_of, level_of, units_of
 
 BEST = "best_single"
-BASELINE = "baseline"
 CONTROL = "control"
 CONTROL_BEST = "control_best_single"
 NAMES = {

@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from evensong.score import palette
 from evensong.score.estimates import Estimate
 from evensong.score.palette import BLACK, GREY
+from evensong.score.predictions import BASELINE
 from evensong.voice.disclosure import told_split
 from evensong.voice.answer import NO_CONTROL, QUESTION, caption
 from evensong.voice.ensemble import (
-    BASELINE,
     BEST,
     CONTROL,
     CONTROL_BEST,
@@ -89,7 +89,7 @@ def draw_subdbs(path: Path, found: Mapping[int, SubDatabase], confidence: float)
 
 
 def draw_fusion(path: Path, fusion: Fusion) -> None:
-    """Draw each method's patient AUROC, and its paired differences to the best single member and the control arm."""
+    """Draw each method's patient AUROC, and its paired differences to every reference."""
     warning = unequal_arms(fusion)
     note = f"Warning: {warning}." if warning else "" if fusion.control else NO_CONTROL
     with two_panels(path, f"{QUESTION}\n{caption(fusion)}", note) as (left, right):
@@ -122,13 +122,14 @@ def _draw_scores(axes: Axes, fusion: Fusion) -> None:
 
 
 def _draw_differences(axes: Axes, fusion: Fusion) -> None:
-    """Rows of methods, one marker a reference, in the order of the legend."""
+    """Rows of methods, in each a marker a reference, around the row's middle and in the order of the legend."""
     shown = [*METHODS, CONTROL] if fusion.control else list(METHODS)
-    for (method, reference, name), difference in comparisons(fusion).items():
-        if name == "auroc":
-            order = fusion.all_references.index(reference)
-            place = shown.index(method) + _STEP * (order - (len(fusion.references) - 1) / 2)
-            _draw_row(axes, place, difference, palette.method(method), marker=_MARKERS[reference])
+    differences = comparisons(fusion)
+    for place, method in enumerate(shown):
+        pairs = [(method, reference, "auroc") for reference in fusion.all_references]
+        for shift, pair in enumerate(drawn := [pair for pair in pairs if pair in differences]):
+            middle = place + _STEP * (shift - (len(drawn) - 1) / 2)
+            _draw_row(axes, middle, differences[pair], palette.method(method), marker=_MARKERS[pair[1]])
     axes.axvline(0, color=GREY, linewidth=0.9, linestyle="--")
     axes.set_yticks(range(len(shown)), [NAMES[method] for method in shown])
     axes.set_xlabel("← worse      paired difference in AUROC      better →")
