@@ -11,7 +11,7 @@ from evensong.run.publish import publishing
 from evensong.schemas import SUBDBS, VoiceLabels, VoiceSplits
 from evensong.voice.cohort import NO_LISTS, read_demographics, read_given_splits, refuse_stray_lists
 from evensong.voice.names import locate, refuse_case_twins
-from evensong.voice.splits import describe, make_splits, write_splits
+from evensong.voice.splits import describe, make_splits, refuse_lone, write_splits
 
 COHORT = Path("data/voice/cohort")
 SCAN = Path("artifacts/voice/scan/recordings.csv")
@@ -30,16 +30,17 @@ def main() -> None:
         given = read_given_splits(COHORT / "splits", subdbs, n_folds=settings.n_folds)
         located = [survey.located, locate(recordings["healthCode"], SCAN)]
         refuse_case_twins([*located, *(given.located if given else [])])
+        recorded = set(used_rows(recordings)["healthCode"])
+        labels = {patient: label for patient, label in survey.labelled.items() if patient in recorded}
         if given:
             splits = given.splits
         else:
-            recorded = set(used_rows(recordings)["healthCode"])
-            labels = {patient: label for patient, label in survey.labelled.items() if patient in recorded}
             n_diagnosed = len(survey.labelled)
             splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed, n_diagnosed=n_diagnosed)
+        refuse_lone(splits, labels)
         accounts = {"survey": survey.accounts, "given_splits": given.accounts if given else NO_LISTS}
         write_splits(staged[FOLDER], splits, survey.labels, accounts)
-    print(survey.describe(), *describe(splits, survey.labels, is_given=given is not None), sep="\n")
+    print(survey.describe(), *describe(splits, labels, is_given=given is not None), sep="\n")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def test_the_control_arm_s_patients_count_as_left_out(labels):
 
 
 @settings(max_examples=20)
-@given(st.integers(3, 60), st.integers(3, 60), st.integers(3, 12), st.integers(0, 6))
+@given(st.integers(4, 60), st.integers(4, 60), st.integers(3, 12), st.integers(0, 6))
 def test_no_count_of_few_patients_is_told_or_follows(n_positive, n_negative, n_folds, n_unlabelled):
     labels = {f"p{number:03d}": int(number < n_positive) for number in range(n_positive + n_negative)}
     assume(min(n_positive, n_negative) >= n_folds)
@@ -181,8 +181,8 @@ def test_a_small_cohort_is_tabled_or_refused_with_the_number_that_would_do(n_pos
     smaller = min(n_positive, n_negative)
     if n_folds < 3:
         reason = "n_folds is 2, but .* set it to 3 or more"
-    elif smaller < 3:
-        reason = "one of the two classes has fewer than three; training, validation and test need one each"
+    elif smaller < 4:
+        reason = "one of the two classes has fewer than four; training needs two, validation and test one each"
     elif smaller < n_folds:
         reason = rf"set voice.splits.n_folds to {smaller} or less \(at least 3\)"
     else:

@@ -13,7 +13,9 @@ from evensong.voice.splits import (
     assign_folds,
     choose_counts,
     describe,
+    few_trained,
     make_splits,
+    refuse_lone,
     undersample,
     uneven_shares,
     uneven_tests,
@@ -136,7 +138,7 @@ def test_one_patient_more_leaves_nearly_all_others_in_their_fold(n_patients, mos
     assert sum(moved) / len(moved) < most * n_patients  # dealt like cards, half of them moved
 
 
-@given(st.integers(3, 12), st.integers(3, 12), st.integers(3, 20))
+@given(st.integers(4, 12), st.integers(4, 12), st.integers(3, 20))
 def test_make_splits_says_which_number_of_folds_would_work(n_positive, n_negative, n_folds):
     smaller = min(n_positive, n_negative)
     assume(smaller < n_folds)
@@ -145,16 +147,16 @@ def test_make_splits_says_which_number_of_folds_would_work(n_positive, n_negativ
     make_splits(patients(n_positive, n_negative), [1], n_folds=smaller, seed=1)
 
 
-def test_make_splits_refuses_a_class_of_two_and_asks_for_the_ids_only_where_few_have_a_recording():
-    with pytest.raises(DataError, match=r"fewer than three.*the same people"):
-        make_splits(patients(2, 30), [1], n_folds=3, seed=1, n_diagnosed=65)
-    with pytest.raises(DataError, match=r"fewer than three.*nearly all of one class") as caught:
-        make_splits(patients(2, 30), [1], n_folds=3, seed=1, n_diagnosed=40)
+def test_make_splits_refuses_a_class_of_three_and_asks_for_the_ids_only_where_few_have_a_recording():
+    with pytest.raises(DataError, match=r"fewer than four.*the same people"):
+        make_splits(patients(3, 30), [1], n_folds=3, seed=1, n_diagnosed=67)
+    with pytest.raises(DataError, match=r"fewer than four.*nearly all of one class") as caught:
+        make_splits(patients(3, 30), [1], n_folds=3, seed=1, n_diagnosed=40)
     assert "people" not in str(caught.value)
 
 
 def test_a_training_list_s_name_gives_the_shares_of_both_labels():
-    assert make_splits(patients(3, 3), [1, 3, 9], n_folds=3, seed=1).file_names == {
+    assert make_splits(patients(4, 4), [1, 3, 9], n_folds=3, seed=1).file_names == {
         1: "subdb1_train_90_10.csv",
         3: "subdb3_train_70_30.csv",
         9: "subdb9_train_10_90.csv",
@@ -174,9 +176,9 @@ def test_uneven_tests_says_who_is_tested_twice_or_never():
 
 
 def test_a_list_with_another_share_than_its_name_is_told():
-    labels = patients(20, 20)
+    labels = patients(60, 60)
     splits = make_splits(labels, [3, 5], n_folds=4, seed=1)
-    assert describe(splits, labels, is_given=False) == ["made: 4 folds of 40 patients for 2 sub-databases"]
+    assert describe(splits, labels, is_given=False) == ["made: 4 folds of 120 patients for 2 sub-databases"]
     swapped = replace(splits, train={3: splits.train[5], 5: splits.train[5]})
     _, note = describe(swapped, labels, is_given=True)
     assert note == "NOTE: sub-database 3 trains on 50.0% positives, subdb3_train_70_30.csv says 30%"
@@ -184,10 +186,33 @@ def test_a_list_with_another_share_than_its_name_is_told():
 
 
 def test_a_share_that_few_positives_cannot_reach_is_told():
-    # three folds of one positive and 6, 5, 5 others; training in one: 1 of 6, 1 of 6, 1 of 7
-    labels = patients(3, 16)
-    notes = uneven_shares(make_splits(labels, [1, 5], n_folds=3, seed=1), labels)
-    assert notes == ["sub-database 1 trains on 15.9% positives, subdb1_train_90_10.csv says 10%"]
+    # four folds of one positive and three others, two of them for training: 2 and 6, of whom 1 and 6 are kept
+    labels = patients(4, 12)
+    notes = uneven_shares(make_splits(labels, [1, 5], n_folds=4, seed=1), labels)
+    assert notes == ["sub-database 1 trains on 14.3% positives, subdb1_train_90_10.csv says 10%"]
+
+
+def test_sub_databases_with_few_training_patients_of_a_class_are_told_without_their_number():
+    # ten folds of 2 positives and 6 others: 16 and 48 train; kept are (5, 48), (16, 16), (16, 7), (16, 2)
+    labels = patients(20, 60)
+    splits = make_splits(labels, [1, 5, 7, 9], n_folds=10, seed=1)
+    (note,) = few_trained(splits, labels)
+    assert note.startswith("sub-database(s) 1, 7, 9: fewer than ten patients of a class train in a fold")
+    refuse_lone(splits, labels)
+    assert few_trained(make_splits(patients(60, 60), [5], n_folds=10, seed=1), patients(60, 60)) == []
+
+
+def test_a_single_training_patient_of_a_class_is_refused_with_what_would_help():
+    # in three folds of 2, 1 and 1 positives, one fold trains on a single one; in four of one each, every fold on two
+    labels = patients(4, 30)
+    splits = make_splits(labels, [1, 5], n_folds=3, seed=1)
+    with pytest.raises(DataError, match=r"sub-database\(s\) 1, 5: .*raise voice.splits.n_folds") as caught:
+        refuse_lone(splits, labels)
+    assert ID not in str(caught.value)
+    refuse_lone(make_splits(labels, [1, 5], n_folds=4, seed=1), labels)
+    for known in (dict.fromkeys(labels, 1), {}):  # one class only, and lists of strangers
+        with pytest.raises(DataError, match="fewer than two"):
+            refuse_lone(splits, known)
 
 
 @pytest.mark.parametrize(("name", "is_told"), [("subdb3_train_50_50.csv", False), ("subdb3_train_1_1.csv", False)])

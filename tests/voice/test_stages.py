@@ -45,7 +45,7 @@ class Workspace:
         self.labels = {patient: int(patient < 5) for patient in range(12)}
         yaml = YAML()
         params = yaml.load((ROOT / "params.yaml").read_text())
-        params["voice"] |= {"subdbs": [1, 5, 9], "splits": {"seed": 1, "n_folds": 4}}
+        params["voice"] |= {"subdbs": [4, 5], "splits": {"seed": 1, "n_folds": 4}}
         params["voice"]["mels"] |= {"n_mels": 16, "width_px": 12, "clip_seconds": 0.5, "format": "jpg"}
         params["runtime"]["workers"] = 1
         self.params = params
@@ -97,7 +97,7 @@ def test_stages_publish_every_recording_in_every_fold(workspace, kind):
     run()
     packed = np.load("artifacts/voice/mels.npy")
     assert packed.shape == (24, 16, 12)
-    for name in ("subdb1", "subdb5", "subdb9", "control"):
+    for name in ("subdb4", "subdb5", "control"):
         combined = Path(f"artifacts/voice/combined/{name}/audio_imbalmed_{name}_combined.csv")
         assert combined.read_text().startswith(
             "healthCode,health_code,record_id,column_id,image_rel_path,label,fold,subset\n"
@@ -107,7 +107,7 @@ def test_stages_publish_every_recording_in_every_fold(workspace, kind):
         assert sorted(tested["row"]) == list(range(24))
         assert sorted(table["fold"].unique()) == [0, 1, 2, 3]
         assert all(Path(path).is_file() for path in pd.read_csv(combined)["image_rel_path"])
-    assert Path("artifacts/voice/splits/subdb9/subdb9_train_10_90.csv").is_file()
+    assert Path("artifacts/voice/splits/subdb4/subdb4_train_60_40.csv").is_file()
     assert pd.read_csv("artifacts/voice/combined/dropped.csv").empty
 
 
@@ -125,7 +125,7 @@ def train_of(params):
     settings = {"train": schemas.Train, "track": schemas.TrackTrain, "mels": schemas.VoiceMels}
     sections = {"train": params["train"], "track": params["voice"]["train"], "mels": params["voice"]["mels"]}
     loaded = {name: schema.model_validate(dict(sections[name])) for name, schema in settings.items()}
-    train.train_member("subdb1", combined="subdb1", purpose=("subdb1",), **loaded)
+    train.train_member("subdb4", combined="subdb4", purpose=("subdb4",), **loaded)
 
 
 def test_dvc_makes_the_splits_before_the_images_which_take_longest():
@@ -170,7 +170,7 @@ def test_files_in_git_hold_no_id_and_no_small_cell(workspace):
 
 
 def give_splits(workspace, shares):
-    """Write the split CSVs of a four-fold rotation for sub-databases 1, 5 and 9; returns their rows."""
+    """Write the split CSVs of a four-fold rotation for sub-databases 4 and 5; returns their rows."""
     ids = [workspace.patient_id(patient) for patient in workspace.labels]
     rows = {"common": [], "train": []}
     for fold in range(4):
@@ -181,7 +181,7 @@ def give_splits(workspace, shares):
     folder.mkdir()
     header = "fold_iteration,healthCode,subset"
     (folder / "common_val_test_all_subdbs.csv").write_text("\r\n".join([header, *rows["common"], ""]))
-    for k in (1, 5, 9):
+    for k in (4, 5):
         (folder / f"subdb{k}_train_{shares}.csv").write_text("\n".join([header, *reversed(rows["train"]), ""]))
     return rows
 
@@ -191,13 +191,13 @@ def test_given_splits_are_used(workspace, capsys):
     rows = give_splits(workspace, "50_50")
     run()
     folder, header = Path("data/voice/cohort/splits"), "fold_iteration,healthCode,subset"
-    assert "given: 4 folds of 12 patients for 3 sub-databases" in capsys.readouterr().out
+    assert "given: 4 folds of 12 patients for 2 sub-databases" in capsys.readouterr().out
     published = Path("artifacts/voice/splits/subdb5/subdb5_train_50_50.csv")
     assert published.read_text().splitlines() == [header, *sorted(rows["train"])]
     combined = pd.read_csv("artifacts/voice/combined/subdb5/audio_imbalmed_subdb5_combined.csv")
     assert len(combined) == 4 * 24
-    (folder / "subdb9_train_50_50.csv").unlink()
-    with pytest.raises(DataError, match=r"missing: subdb9_train_XX_YY\.csv"):
+    (folder / "subdb4_train_50_50.csv").unlink()
+    with pytest.raises(DataError, match=r"missing: subdb4_train_XX_YY\.csv"):
         run("voice_splits")
 
 
@@ -215,7 +215,7 @@ def test_split_lists_in_the_wrong_place_are_not_overlooked(workspace):
     give_splits(workspace, "50_50")
     Path("data/voice/cohort/splits").rename("data/voice/cohort/lists")
     run("voice_scan")
-    with pytest.raises(DataError, match=r"4 split CSV\(s\) lie outside data/voice/cohort/splits"):
+    with pytest.raises(DataError, match=r"3 split CSV\(s\) lie outside data/voice/cohort/splits"):
         run("voice_splits")
 
 
@@ -244,6 +244,11 @@ def ask_for_many_folds(workspace):
     workspace.write_params()
 
 
+def ask_for_a_lone_negative(workspace):
+    workspace.params["voice"]["subdbs"] = [5, 9]
+    workspace.write_params()
+
+
 def remove_survey(_):
     shutil.rmtree("data/voice/cohort")
 
@@ -261,6 +266,7 @@ def remove_survey(_):
         (break_files, "voice_scan", r"12 of \d+ recordings cannot be used"),
         (share_sound, "voice_scan", "same content under two patients"),
         (ask_for_many_folds, "voice_splits", "set voice.splits.n_folds to 5 or less"),
+        (ask_for_a_lone_negative, "voice_splits", r"sub-database\(s\) 9: .*fewer than two patients .*voice.subdbs"),
         (remove_survey, "voice_splits", "data/voice/cohort: no such folder; put Demographics_Survey.csv there"),
     ],
 )

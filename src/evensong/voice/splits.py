@@ -24,6 +24,8 @@ TRAIN_NAME = re.compile(r"subdb([1-9])_train_(\d{1,3})_(\d{1,3})\.csv")  # numbe
 _CONTROL_NAME = "control/control_train.csv"
 _LABELS_NAME = "labels.csv"
 _ACCOUNTS_NAME = "accounts.json"
+_FEWEST = 2  # training patients of a class in a fold: a network that sees one learns a person, not a class
+_FEW = 10  # under which it is told
 _LARGEST_GAP = 0.02  # between the share of positives in a list's name and the one in the list
 
 
@@ -94,7 +96,7 @@ def _check_folds(labels: Mapping[str, int], n_folds: int, n_diagnosed: int) -> N
         )
     n_positive = sum(labels.values())
     smaller = min(n_positive, len(labels) - n_positive)
-    if smaller < 3:
+    if smaller < _FEWEST + 2:
         advice = (
             "Are the healthCodes in the survey and in the file names those of the same people?"
             if 2 * len(labels) < n_diagnosed
@@ -102,7 +104,7 @@ def _check_folds(labels: Mapping[str, int], n_folds: int, n_diagnosed: int) -> N
         )
         raise DataError(
             f"patients with a diagnosis and a usable recording: {len(labels)}, but one of the two classes has fewer "
-            f"than three; training, validation and test need one each. {advice}"
+            f"than four; training needs two, validation and test one each. {advice}"
         )
     if smaller < n_folds:
         raise DataError(
@@ -190,18 +192,19 @@ def as_table(rows: Sequence[tuple[int, str, str]]) -> pd.DataFrame:
     return table.astype({"fold_iteration": "int64", "healthCode": "str", "subset": "str"})
 
 
-def describe(splits: Splits, labels: Mapping[str, int | None], *, is_given: bool) -> list[str]:
+def describe(splits: Splits, labels: Mapping[str, int], *, is_given: bool) -> list[str]:
     """What was made or given, and everything in it that is allowed and yet unexpected, a line each.
 
     Args:
-        labels: every surveyed patient's label; None where the diagnosis is blank.
+        labels: of every patient who can be used, with a diagnosis and a usable recording.
     """
     n_folds = splits.common["fold_iteration"].nunique()
     line = (
         f"{'given' if is_given else 'made'}: {n_folds} folds of {told(len(splits.patients))} patients for "
         f"{len(splits.train)} sub-databases"
     )
-    return [line, *(f"NOTE: {note}" for note in [*uneven_tests(splits), *uneven_shares(splits, labels)])]
+    found = [*uneven_tests(splits), *uneven_shares(splits, labels), *few_trained(splits, labels)]
+    return [line, *(f"NOTE: {note}" for note in found)]
 
 
 def uneven_tests(splits: Splits) -> list[str]:
@@ -228,6 +231,38 @@ def uneven_shares(splits: Splits, labels: Mapping[str, int | None]) -> list[str]
                 f"sub-database {k} trains on {known.mean():.1%} positives, {splits.file_names[k]} says {named:.0%}"
             )
     return lines
+
+
+def refuse_lone(splits: Splits, labels: Mapping[str, int]) -> None:
+    """Refuse sub-databases that train on a single patient of a class in a fold, or on none.
+
+    Raises:
+        DataError: says which sub-databases.
+    """
+    lone = ", ".join(str(k) for k, table in sorted(splits.train.items()) if _fewest(table, labels) < _FEWEST)
+    if lone:
+        raise DataError(
+            f"sub-database(s) {lone}: in a fold fewer than two patients of a class are left to train on, with a "
+            "diagnosis and a usable recording, and a network would learn that person in place of the class. Leave them "
+            "out of voice.subdbs, raise voice.splits.n_folds (more patients train in each fold), or add patients"
+        )
+
+
+def few_trained(splits: Splits, labels: Mapping[str, int]) -> list[str]:
+    """A line on the sub-databases that have few training patients of a class in a fold."""
+    few = ", ".join(str(k) for k, table in sorted(splits.train.items()) if _fewest(table, labels) < _FEW)
+    line = (
+        f"sub-database(s) {few}: fewer than ten patients of a class train in a fold, and their voices may be learned "
+        "in place of the class"
+    )
+    return [line] if few else []
+
+
+def _fewest(table: pd.DataFrame, labels: Mapping[str, int]) -> int:
+    """Patients of the smaller class in the fold of a training list that has the fewest."""
+    counts = pd.crosstab(table["fold_iteration"], table["healthCode"].map(labels))
+    every = counts.reindex(index=table["fold_iteration"].unique(), columns=[0, 1], fill_value=0)
+    return int(every.to_numpy().min())
 
 
 def write_splits(folder: Path, splits: Splits, labels: Mapping[str, int | None], accounts: Mapping[str, Any]) -> None:
