@@ -49,6 +49,7 @@ def test_training_folder_holds_what_the_evaluation_reads(tmp_path: Path) -> None
     assert len(run.predictions.table) == 3 * (8 + 8)  # folds * (val + test)
     assert run.folds["selected_by"].tolist() == ["best"] * 3
     assert run.folds["train_share_1"].tolist() == [0.5] * 3
+    assert run.part == ""
     raw = pd.read_csv(tmp_path / "out/predictions.csv")
     assert raw.columns.tolist() == ["fold", "subset", "item_id", "group", "is_original", "label", "p0", "p1"]
     assert raw[["fold", "subset", "item_id"]].equals(
@@ -124,3 +125,4 @@ def test_listed_folds_only(tmp_path: Path) -> None:
     )
     assert sorted(path.name for path in (tmp_path / "out").glob("fold_*")) == ["fold_01", "fold_02"]
     assert set(pd.read_csv(tmp_path / "out/predictions.csv")["fold"]) == {1, 2}
+    assert read_run(tmp_path / "out").part == "2 of 3 folds"

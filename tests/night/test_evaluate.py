@@ -22,7 +22,7 @@ RUN = Path("artifacts/night/train")
 ARM = Path("artifacts/night/arms/baseline")
 
 
-def write_run(folder, rows, classes, n_epochs=3):
+def write_run(folder, rows, classes, n_epochs=3, n_folds=None):
     """Write a training folder from rows (fold, subset, item, group, is_original, label, probabilities...)."""
     folder.mkdir(parents=True)
     names = ["fold", "subset", "item_id", "group", "is_original", "label", *(f"p{i}" for i in range(len(classes)))]
@@ -32,8 +32,8 @@ def write_run(folder, rows, classes, n_epochs=3):
     counts = [
         [((table["fold"] == fold) & (table["subset"] == subset)).sum() for subset in ("val", "test")] for fold in folds
     ]
-    lines = [f"{fold},3,2,9,{n_val},{n_test}\n" for fold, (n_val, n_test) in zip(folds, counts, strict=True)]
-    (folder / "folds.csv").write_text("fold,epochs,selected_epoch,n_train,n_val,n_test\n" + "".join(lines))
+    lines = [f"{fold},3,2,9,{n[0]},{n[1]},{n_folds or len(folds)}\n" for fold, n in zip(folds, counts, strict=True)]
+    (folder / "folds.csv").write_text("fold,epochs,selected_epoch,n_train,n_val,n_test,n_folds\n" + "".join(lines))
     lines = [f"{fold},{epoch},0.1,{1 / epoch:.4g},,\n" for fold in folds for epoch in range(1, n_epochs + 1)]
     (folder / "history.csv").write_text("fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n" + "".join(lines))
     (folder / "classes.json").write_text(json.dumps({"classes": classes}))
@@ -125,6 +125,13 @@ def test_clip_and_source_scores_by_hand(tmp_path):
     assert added == pytest.approx(0.5 - (2 / 3 + 4 / 5) / 2, abs=1e-6)
     undefined = {"value": None, "reason": "one class in the truth"}
     assert tree["validation"]["clip"] == {"n": 1, "macro_f1": undefined, "balanced_accuracy": undefined}
+
+
+def test_a_part_of_the_folds_is_told_beside_the_number_of_clips(workspace):
+    write_run(RUN, random_rows(2, n_folds=2), ["owl", "wind"], n_folds=5)
+    night_evaluate.main()
+    assert read("test")["night_n"] == f"{read('details')['originals']['clip']['n']} in 2 of 5 folds"
+    assert read("details")["folds"] == "2 of 5 folds"
 
 
 @pytest.mark.parametrize(("n_classes", "n_folds", "with_val"), [(2, 1, True), (3, 3, False), (30, 2, True)])

@@ -81,6 +81,17 @@ def test_both_tracks(run: Path) -> None:
     assert [row[0] for row in table[12:]] == ["plots/ensemble/answer.md", "metrics/night/index.json", "dvc plots show"]
 
 
+def test_a_part_of_the_folds_never_stands_for_the_whole(run: Path) -> None:
+    write(run, "night/test.json", {**NIGHT, "night_n": "34 in 1 of 5 folds"})
+    write(run, "voice/test.json", {**VOICE, "voice_n": "<5 in 2 of 10 folds"})
+    table = [[cell.strip() for cell in row] for row in cells(headline(run))]
+    assert table[1][:2] == ["night", "macro-F1, 34 originals in 1 of 5 folds"]
+    assert table[3] == ["1 of 5 folds only: scores of what these test, not of the whole"]
+    assert table[4][:2] == ["voice", "AUROC, <5 patients in 2 of 10 folds, fused"]
+    assert table[7] == ["2 of 10 folds only: scores of what these test, not of the whole"]
+    assert max(map(len, headline(run).splitlines())) <= 80
+
+
 @pytest.mark.parametrize("tracks", [("night", "voice"), ("night",), ("voice",)])
 def test_three_places_and_eighty_columns(run: Path, tracks: tuple[str, ...]) -> None:
     lines = headline(run, tracks).splitlines()

@@ -15,7 +15,7 @@ ROWS = [
     "0,val,x_1_a,x,1,0,0.5,0.5",
     "1,test,x_1_a,x,1,0,0.9,0.1",
 ]
-FOLDS = "fold,epochs,selected_epoch,n_train,n_val,n_test\n1,3,2,5,0,1\n0,3,3,5,1,2\n"
+FOLDS = "fold,epochs,selected_epoch,n_train,n_val,n_test,n_folds\n1,3,2,5,0,1,2\n0,3,3,5,1,2,2\n"
 HISTORY = "fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n0,1,0.1,0.7,0.6,0.5\n1,1,0.1,0.7,,\n"
 
 

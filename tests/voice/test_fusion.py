@@ -25,7 +25,7 @@ def run_of(rows, shares=None):
     return TrainingRun(
         ["0", "1"],
         predictions,
-        pd.DataFrame({"fold": folds, "train_share_1": [shares[fold] for fold in folds]}),
+        pd.DataFrame({"fold": folds, "train_share_1": [shares[fold] for fold in folds], "n_folds": len(folds)}),
         pd.DataFrame(),
     )
 
@@ -200,5 +200,5 @@ def test_patient_with_two_labels_is_refused_by_count():
 
 def test_folds_without_training_shares_are_refused():
     bare = run_of([ROW, OTHER])
-    bare = TrainingRun(bare.classes, bare.predictions, bare.folds[["fold"]], bare.history)
+    bare = TrainingRun(bare.classes, bare.predictions, bare.folds[["fold", "n_folds"]], bare.history)
     assert "no column train_share_1" in refusal_of(run_of([ROW, OTHER]), bare)

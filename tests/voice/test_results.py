@@ -32,7 +32,7 @@ PATIENT = "00000000-0000-4000-8000-{:012x}"
 
 
 def write_run(name, *, share=0.5, n_patients=24, n_folds=4, folds=None, positive=None, with_val=True, seed=0):
-    """Write a training folder: every third patient positive, 1 to 3 recordings each, folds by rotation."""
+    """Write a training folder: every third patient positive, 1 to 3 recordings each, folds by rotation; all or some."""
     folder = RUNS / name
     folder.mkdir(parents=True)
     rng = np.random.default_rng([seed, round(100 * share)])
@@ -53,10 +53,10 @@ def write_run(name, *, share=0.5, n_patients=24, n_folds=4, folds=None, positive
     table.to_csv(folder / "predictions.csv", index=False, float_format="%.9g")
     lines = [
         f"{fold},3,2,best,9,{((table['fold'] == fold) & (table['subset'] == 'val')).sum()},"
-        f"{((table['fold'] == fold) & (table['subset'] == 'test')).sum()},{1 - share:.6g},{share:.6g}\n"
+        f"{((table['fold'] == fold) & (table['subset'] == 'test')).sum()},{1 - share:.6g},{share:.6g},{n_folds}\n"
         for fold in folds
     ]
-    header = "fold,epochs,selected_epoch,selected_by,n_train,n_val,n_test,train_share_0,train_share_1\n"
+    header = "fold,epochs,selected_epoch,selected_by,n_train,n_val,n_test,train_share_0,train_share_1,n_folds\n"
     (folder / "folds.csv").write_text(header + "".join(lines))
     lines = [f"{fold},{epoch},0.1,{1 / epoch:.4g},0.5,0.5\n" for fold in folds for epoch in (1, 2, 3)]
     (folder / "history.csv").write_text("fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n" + "".join(lines))
@@ -265,6 +265,27 @@ def test_one_member_one_fold_and_no_validation_work_and_say_so(workspace):
     assert summary_of(5)["patient"]["folds"]["auroc"]["sd"] is None
     ensemble = read("metrics/voice/details.json")
     assert ensemble["minus_best_single"]["soft_mean"]["auroc"] == {"value": 0, "low": 0, "high": 0}
+
+
+def test_a_part_of_the_folds_is_said_wherever_its_scores_stand(workspace, capsys):
+    set_params(subdbs=[5])
+    write_run("subdb5", n_patients=60, folds=[1])
+    run_stages()
+    part = "in 1 of 4 folds"
+    assert read("metrics/voice/test.json")["voice_n"] == f"15 {part}"
+    assert read("metrics/voice/subdbs.json")["subdb5"]["patient"]["n"] == f"15 {part}"
+    trees = (read("metrics/voice/details.json"), summary_of(5), read("artifacts/voice/ensemble/summary.json"))
+    assert {tree["folds"] for tree in trees} == {"1 of 4 folds"}
+    answer = Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
+    assert f"15 patients {part}, 5 of them" in answer
+    note = "NOTE: 1 of 4 folds were trained (voice.train.folds): these scores describe their test patients and not the"
+    assert note in answer
+    assert capsys.readouterr().out.count(note) == 2  # by both stages
+    for name in ("scores", "roc", "calibration"):
+        for path in (f"plots/voice/{name}.csv", f"plots/ensemble/{name}.csv", "plots/ensemble/differences.csv"):
+            named = set(pd.read_csv(path).iloc[:, 0]) - {"chance", "perfect"}
+            assert named, path
+            assert [one for one in named if part not in one] == [], path
 
 
 @pytest.mark.fault("G17")
@@ -514,8 +535,8 @@ def test_pooled_score_and_patient_mean_by_hand(workspace):
     rows += ["1,test,n2_0,n2,1,0,0.3,0.7", "1,test,y2_0,y2,1,1,0.3,0.7", "1,test,y2_1,y2,1,1,0.1,0.9"]
     header = "fold,subset,item_id,group,is_original,label,p0,p1"
     (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
-    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1"
-    (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,3,0.5\n1,5,9,0,3,0.5\n")
+    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1,n_folds"
+    (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,3,0.5,2\n1,5,9,0,3,0.5,2\n")
     found = evaluate.evaluate_run(read_run(folder), SETTINGS)
     assert found.pooled["patient"].points["auroc"] == 1
     assert found.pooled["patient"].points["auroc_pooled"] == pytest.approx(3 / 4)
@@ -542,8 +563,8 @@ def run_of_two_folds(scores):
     ]
     header = "fold,subset,item_id,group,is_original,label,p0,p1"
     (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
-    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1"
-    (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,2,0.5\n1,5,9,0,2,0.5\n")
+    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1,n_folds"
+    (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,2,0.5,2\n1,5,9,0,2,0.5,2\n")
     return evaluate.evaluate_run(read_run(folder), SETTINGS)
 
 
@@ -578,8 +599,8 @@ def test_validation_scores_stand_beside_the_test_scores_and_are_named(workspace)
     rows += ["0,val,m_0,m,1,0,0.6,0.4", "0,val,z_0,z,1,1,0.1,0.9"]
     header = "fold,subset,item_id,group,is_original,label,p0,p1"
     (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
-    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1"
-    (folder / "folds.csv").write_text(f"{header}\n0,2,9,2,2,0.5\n")
+    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1,n_folds"
+    (folder / "folds.csv").write_text(f"{header}\n0,2,9,2,2,0.5,1\n")
     tree = evaluate.summary_tree(5, evaluate.evaluate_run(read_run(folder), SETTINGS), {}, {})
     assert tree["patient"]["validation"]["auroc"] == 1
     assert tree["patient"]["pooled"]["auroc"]["value"] == 0

@@ -131,6 +131,7 @@ def train_of(params):
 def test_dvc_makes_the_splits_before_the_images_which_take_longest():
     stages = YAML().load((ROOT / "dvc.yaml").read_text())["stages"]
     assert tuple(name for name in stages if name in STAGES) == STAGES
+    assert not [dep for dep in stages["voice_splits"]["deps"] if "mel" in dep]
 
 
 def test_a_second_run_gives_the_same_bytes_and_leaves_the_input_alone(workspace):

@@ -172,7 +172,9 @@ def _write_tables(training: Training, out: Path, folds: list[Fold], fitted: list
     write_csv(out / "predictions.csv", pd.concat(predictions), float_format=_PROBABILITY)
     history = [{"fold": fold.number, **row._asdict()} for fold, result in each for row in result.history]
     write_csv(out / "history.csv", pd.DataFrame(history), float_format="%.6g")
-    write_csv(out / "folds.csv", pd.DataFrame([_fold_row(*pair) for pair in each]), float_format="%.9g")
+    n_folds = training.table["fold"].nunique()
+    rows = [_fold_row(*pair) | {"n_folds": n_folds} for pair in each]
+    write_csv(out / "folds.csv", pd.DataFrame(rows), float_format="%.9g")
     write_json(out / "classes.json", {"classes": list(training.classes)})
 
 

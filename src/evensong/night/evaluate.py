@@ -19,7 +19,7 @@ from evensong.score.estimates import (
     rounded,
     score,
 )
-from evensong.score.predictions import BASELINE, Predictions, TrainingRun
+from evensong.score.predictions import BASELINE, Predictions, TrainingRun, in_part
 from evensong.score.scores import Floats
 from evensong.schemas import Evaluate
 
@@ -74,7 +74,7 @@ def headline_tree(run: TrainingRun, found: Scores) -> dict[str, Any]:
         "night_f1": f1["value"],
         "night_f1_low": f1["low"],
         "night_f1_high": f1["high"],
-        "night_n": n,
+        "night_n": in_part(n, run.part),
         "night_baseline_f1": baseline["value"],
     }
 
@@ -85,7 +85,7 @@ def details_tree(run: TrainingRun, found: Scores) -> dict[str, Any]:
     Intervals stand at the headline scores of originals; those of every score are in the table of scores.
     """
     test = run.predictions.subset("test")
-    tree: dict[str, Any] = {"n_classes": len(run.classes), "n_folds": len(run.folds)}
+    tree: dict[str, Any] = {"n_classes": len(run.classes), "n_folds": len(run.folds), "folds": run.part or "all"}
     for (view, level), by_arm in found.items():
         branch: dict[str, Any] = {"n": len(_part(test, view, level).labels)}
         for name, estimate in by_arm[NETWORK].estimates().items():

@@ -52,6 +52,8 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
         for number, score in enumerate(_SCORES[track](root)):
             name = "" if number else track
             lines.append(f"{name:8}{score.what:41}{_number(score.value):>9}{_interval(score):>20}")
+        if part := _counted(root, track)[1]:
+            lines.append(f"{'':8}{part} only: scores of what these test, not of the whole")
         lines += _shortcuts(root, track)
     if ran:
         lines += ["", "Look next:", *(f"  {where:37}{why}" for where, why in _PLACES[ran])]
@@ -59,8 +61,9 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
 
 
 def _night(root: Path) -> Iterator[Score]:
-    test = _read(root, _test_file("night"))
-    yield _flat(test, "night_f1", f"macro-F1, {_of(test, 'night_n')} original test clips")
+    test, (n, part) = _read(root, _test_file("night")), _counted(root, "night")
+    clips = f"originals in {part}" if part else "original test clips"
+    yield _flat(test, "night_f1", f"macro-F1, {n} {clips}")
     details = _read(root, Path("metrics/night/details.json"))
     if n_sources := _at(details, "originals.source.n"):
         yield _nested(details, "originals.source.macro_f1", f"the same by source, {n_sources} of them")
@@ -70,9 +73,10 @@ def _night(root: Path) -> Iterator[Score]:
 
 
 def _voice(root: Path) -> Iterator[Score]:
-    test = _read(root, _test_file("voice"))
+    test, (n, part) = _read(root, _test_file("voice")), _counted(root, "voice")
     details = _read(root, Path("metrics/voice/details.json"))
-    yield _flat(test, "voice_auroc", f"AUROC, {_of(test, 'voice_n')} patients, sub-databases fused")
+    patients = f"patients in {part}, fused" if part else "patients, sub-databases fused"
+    yield _flat(test, "voice_auroc", f"AUROC, {n} {patients}")
     best = _nested(details, "best_single.auroc", "best single sub-database")
     yield best._replace(value=_of(test, "voice_best_auroc"))
     gain = _nested(details, "minus_best_single.soft_mean.auroc", "fused minus best single, paired")
@@ -91,6 +95,12 @@ def _shortcuts(root: Path, track: str) -> list[str]:
     scores = _at(_read(root, where), key)
     found = notable_traits(scores) if scores else []
     return [f"{'':8}NOTE: shortcuts by {', '.join(found)}: {where}"] if found else []
+
+
+def _counted(root: Path, track: str) -> tuple[str, str]:
+    """How much was tested, and in what part of the folds; empty for all of them."""
+    n, _, part = str(_of(_read(root, _test_file(track)), f"{track}_n")).partition(" in ")
+    return n, part
 
 
 def _test_file(track: str) -> Path:

@@ -83,7 +83,8 @@ class TrainingRun:
     Attributes:
         classes: class names in label order.
         predictions: validation and test predictions of every fold.
-        folds: one row a fold: fold, epochs, selected_epoch, n_train, n_val, n_test, train_share_0, ...
+        folds: one row a trained fold: fold, epochs, selected_epoch, n_train, n_val, n_test, train_share_0, ..., and
+            n_folds, how many folds there are, trained or not.
         history: one row a fold and epoch.
     """
 
@@ -91,6 +92,17 @@ class TrainingRun:
     predictions: Predictions
     folds: pd.DataFrame
     history: pd.DataFrame
+
+    @property
+    def part(self) -> str:
+        """What was trained of the folds that there are, such as ``1 of 10 folds``; empty for all of them."""
+        n_trained, n_folds = len(self.folds), int(self.folds["n_folds"].max())
+        return "" if n_trained == n_folds else f"{n_trained} of {n_folds} folds"
+
+
+def in_part(what: int | str, part: str) -> int | str:
+    """A count or a name as people read it: with the `TrainingRun.part` that it is of, where that is not all."""
+    return f"{what} in {part}" if part else what
 
 
 def read_run(folder: Path) -> TrainingRun:
@@ -129,7 +141,7 @@ def read_arms(folder: Path, run: TrainingRun) -> dict[str, Predictions]:
 def _read_predicted(folder: Path) -> tuple[list[str], Predictions, pd.DataFrame]:
     classes = _read_classes(folder / "classes.json")
     predictions = read_predictions(folder / "predictions.csv", len(classes))
-    folds = _read_table(folder / "folds.csv", ["fold", "n_train", "n_val", "n_test"])
+    folds = _read_table(folder / "folds.csv", ["fold", "n_train", "n_val", "n_test", "n_folds"])
     folds = folds.sort_values("fold").reset_index(drop=True)
     _check_counts(folder, predictions, folds)
     return classes, predictions, folds

@@ -1,6 +1,6 @@
 """A scored fusion in; a table and sentences out: did class-share diversity help, or only ensembling?"""
 
-from evensong.score.predictions import BASELINE
+from evensong.score.predictions import BASELINE, in_part
 from evensong.voice.disclosure import WITHHELD, told_split
 from evensong.voice.ensemble import (
     BEST,
@@ -15,7 +15,7 @@ from evensong.voice.ensemble import (
     verdict,
 )
 from evensong.voice.fusion import METHODS
-from evensong.voice.patients import WITHIN, counts_of
+from evensong.voice.patients import WITHIN, counts_of, not_the_cohort
 
 QUESTION = "Did class-share diversity help, or only ensembling?"
 NO_CONTROL = (
@@ -40,7 +40,8 @@ def caption(fusion: Fusion) -> str:
     n, n_positive = told_split(*counts_of(fusion.levels["soft_mean"].test))
     control = f", control arm of {len(fusion.control.names)}" if fusion.control else ""
     return (
-        f"{n} patients, {n_positive} of them class 1, {compared(fusion)['n_pairs']} pairs; "
+        f"{in_part(f'{n} patients', fusion.members.part)}, {n_positive} of them class 1, "
+        f"{compared(fusion)['n_pairs']} pairs; "
         f"{len(fusion.members.names)} sub-databases{control}; "
         f"{100 * fusion.confidence:g} % intervals"
     )
@@ -93,7 +94,8 @@ def _sentences(fusion: Fusion) -> list[str]:
 
 def notes(fusion: Fusion) -> list[str]:
     """What a reader of the headline should know, a line each."""
-    lines, gap, counts = [], pooled_gap(fusion), compared(fusion)
+    gap, counts = pooled_gap(fusion), compared(fusion)
+    lines = [not_the_cohort(fusion.members.part)] if fusion.members.part else []
     if verdict(gap) in ("higher", "lower"):
         lines.append(
             f"pooled over the folds AUROC is {verdict(gap)} than within them, by {gap.text('+')}: the folds' "

@@ -11,7 +11,7 @@ from evensong.score import palette
 from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
 from evensong.score.intervals import DIFFERENCE, INTERVAL
-from evensong.score.predictions import BASELINE, Predictions, check_same_rows
+from evensong.score.predictions import BASELINE, Predictions, check_same_rows, in_part
 from evensong.schemas import Evaluate
 from evensong.score.within_folds import auroc_within
 from evensong.voice.disclosure import SMALLEST_COUNT, WITHHELD, told, told_split, untold_scores
@@ -183,7 +183,7 @@ def headline_tree(fusion: Fusion) -> dict[str, Any]:
         "voice_auroc": auroc["value"],
         "voice_auroc_low": auroc["low"],
         "voice_auroc_high": auroc["high"],
-        "voice_n": told(n),
+        "voice_n": in_part(told(n), fusion.members.part),
         "voice_best_auroc": best["value"],
         "voice_gain": comparisons(fusion)["soft_mean", BEST, "auroc"].numbers()["value"],
         "voice_baseline_auroc": baseline["value"],
@@ -196,6 +196,7 @@ def details_tree(fusion: Fusion) -> dict[str, Any]:
     tree: dict[str, Any] = {
         "n": n,
         "n_positive": n_positive,
+        "folds": fusion.members.part or "all",
         "n_members": len(fusion.members.names),
         "n_control_members": len(fusion.control.names) if fusion.control else 0,
         "pooled_minus_within": pooled_gap(fusion).tree(),
@@ -216,6 +217,7 @@ def summary_tree(fusion: Fusion) -> dict[str, Any]:
         "rules": RULES,
         "n": n,
         "n_positive": n_positive,
+        "folds": fusion.members.part or "all",
         "natural_share": rounded(natural_share(fusion.members)),
         "members": _members_tree(fusion),
         "control_members": fusion.control.names if fusion.control else [],
@@ -243,11 +245,11 @@ def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
     """The plot tables of the fusion, by file name without its suffix."""
     tests = {method: level.test for method, level in fusion.levels.items()}
     rankings = {
-        NAMES[method]: Ranking(test.labels == 1, test.probabilities[:, 1], palette.method(method))
+        _name(fusion, method): Ranking(test.labels == 1, test.probabilities[:, 1], palette.method(method))
         for method, test in tests.items()
     }
     sources = {
-        NAMES[method]: (test.labels, test.probabilities, palette.method(method))
+        _name(fusion, method): (test.labels, test.probabilities, palette.method(method))
         for method, test in tests.items()
         if method != "majority"  # a share of votes is no probability
     }
@@ -260,12 +262,17 @@ def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
     }
 
 
+def _name(fusion: Fusion, method: str) -> str:
+    """A method's name in a plot."""
+    return str(in_part(NAMES[method], fusion.members.part))
+
+
 def _score_rows(fusion: Fusion) -> list[dict[str, Any]]:
     """Every method's scores with intervals, but those that would count a few patients."""
     hidden = untold_scores(*counts_of(fusion.levels["soft_mean"].test))
     rows = []
     for method, scored in fusion.scored.items():
-        start = {"of": NAMES[method], "colour": palette.method(method), "method": method}
+        start = {"of": _name(fusion, method), "colour": palette.method(method), "method": method}
         rows += [
             start | {"score": name} | one.row() | {"chance": CHANCE.get(name)}
             for name, one in scored.estimates().items()
@@ -277,7 +284,7 @@ def _score_rows(fusion: Fusion) -> list[dict[str, Any]]:
 def _difference_rows(fusion: Fusion) -> list[dict[str, Any]]:
     rows = []
     for (method, reference, name), one in comparisons(fusion).items():
-        start = {"of": f"{NAMES[method]} minus {NAMES[reference]}", "colour": palette.method(method)}
+        start = {"of": f"{NAMES[method]} minus {_name(fusion, reference)}", "colour": palette.method(method)}
         start |= {"method": method, "reference": reference, "score": name}
         rows.append(start | one.row() | {"chance": 0, "verdict": verdict(one)})
     return rows

@@ -29,11 +29,21 @@ from evensong.score.estimates import (
 )
 from evensong.score.intervals import INTERVAL
 from evensong.score.probability_scores import N_CALIBRATION_BINS
-from evensong.score.predictions import Predictions, TrainingRun
+from evensong.score.predictions import Predictions, TrainingRun, in_part
 from evensong.params import Section
 from evensong.schemas import Evaluate
 from evensong.voice.disclosure import SMALLEST_COUNT, told, untold_scores
-from evensong.voice.patients import AUROC_RULES, CHANCE, HALF, TOLD, Level, counts_of, levels_of, units_of
+from evensong.voice.patients import (
+    AUROC_RULES,
+    CHANCE,
+    HALF,
+    TOLD,
+    Level,
+    counts_of,
+    levels_of,
+    not_the_cohort,
+    units_of,
+)
 from evensong.voice.tables import IDS, item_ids
 
 _MAX_EPOCHS = 30  # of one fold in the plot table, which holds up to ninety folds
@@ -142,6 +152,7 @@ def summary_tree(
     tree: dict[str, Any] = {
         "sub_database": subdb,
         "classes": found.run.classes,
+        "folds": found.run.part or "all",
         "rules": RULES,
         "settings": {name: section.model_dump() for name, section in settings.items()},
         **facts,
@@ -159,12 +170,14 @@ def details_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
     for subdb, one in found.items():
         scored = one.pooled["patient"]
         headline = {name: scored.estimate(name).tree() for name in TOLD}
-        tree[f"subdb{subdb}"] = {"patient": headline | {"n": told(_n_groups(one.levels["patient"].test))}}
+        n = told(_n_groups(one.levels["patient"].test))
+        tree[f"subdb{subdb}"] = {"patient": headline | {"n": in_part(n, one.run.part)}}
     return tree
 
 
 def notes(found: Mapping[int, SubDatabase]) -> list[str]:
-    """A line on the sub-databases whose networks have hardly learned; none where all have."""
+    """What a reader of the scores should know, a line each."""
+    parts = sorted({one.run.part for one in found.values()} - {""})
     n_still = {subdb: _n_still(one.levels["patient"].test) for subdb, one in found.items()}
     where = [f"subdb{subdb} ({n} of {len(found[subdb].run.folds)} folds)" for subdb, n in n_still.items() if n]
     low, high = _HARDLY_MOVED
@@ -172,7 +185,7 @@ def notes(found: Mapping[int, SubDatabase]) -> list[str]:
         f"every test patient scores between {low:g} and {high:g} in {', '.join(where)}: these networks have hardly "
         "moved from where they start; train longer (train.epochs)"
     )
-    return [line] if where else []
+    return [not_the_cohort(part) for part in parts] + ([line] if where else [])
 
 
 def _n_still(test: Predictions) -> int:
@@ -187,8 +200,9 @@ def plot_tables(found: Mapping[int, SubDatabase]) -> dict[str, pd.DataFrame]:
     rankings, sources = {}, {}
     for subdb, one in found.items():
         units, colour = _units(one, "patient"), palette.subdb(subdb)
-        rankings[f"subdb{subdb}"] = Ranking(units.labels == 1, units.probabilities[:, 1], colour)
-        sources[f"subdb{subdb}"] = (units.labels, units.probabilities, colour)
+        name = str(in_part(f"subdb{subdb}", one.run.part))
+        rankings[name] = Ranking(units.labels == 1, units.probabilities[:, 1], colour)
+        sources[name] = (units.labels, units.probabilities, colour)
     return {
         "training": pd.concat([_training_curves(subdb, one.run) for subdb, one in found.items()], ignore_index=True),
         "scores": pd.DataFrame([row for subdb, one in found.items() for row in _score_rows(subdb, one)]),
@@ -288,7 +302,8 @@ def _score_rows(subdb: int, found: SubDatabase) -> list[dict[str, Any]]:
     hidden = untold_scores(*counts_of(found.levels["patient"].test))
     for level, scored in found.pooled.items():
         n, _ = counts_of(found.levels[level].test)
-        start = {"of": f"subdb{subdb} by {level}", "colour": palette.subdb(subdb), "subdb": subdb, "level": level}
+        of = in_part(f"subdb{subdb} by {level}", found.run.part)
+        start = {"of": of, "colour": palette.subdb(subdb), "subdb": subdb, "level": level}
         rows += [
             {**start, "score": name, **one.row(), "chance": CHANCE.get(name), "n": n}
             for name, one in scored.estimates().items()

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from evensong.score import palette
 from evensong.score.estimates import Estimate
 from evensong.score.palette import BLACK, GREY
-from evensong.score.predictions import BASELINE
+from evensong.score.predictions import BASELINE, in_part
 from evensong.voice.disclosure import told_split
 from evensong.voice.answer import NO_CONTROL, QUESTION, caption
 from evensong.voice.ensemble import (
@@ -65,12 +65,13 @@ def draw_subdbs(path: Path, found: Mapping[int, SubDatabase], confidence: float)
     Args:
         confidence: of the intervals, such as 0.95.
     """
-    levels = next(iter(found.values())).levels
+    first = next(iter(found.values()))
+    levels = first.levels
     n, n_positive = told_split(*counts_of(levels["patient"].test))
     n_images, _ = counts_of(levels["image"].test)
     title = (
-        f"Each sub-database alone, AUROC within test folds\n{n} patients, {n_positive} of them class 1, "
-        f"{n_images} images; "
+        "Each sub-database alone, AUROC within test folds\n"
+        f"{in_part(f'{n} patients', first.run.part)}, {n_positive} of them class 1, {n_images} images; "
         f"{100 * confidence:g} % intervals"
     )
     with two_panels(path, title) as panels:

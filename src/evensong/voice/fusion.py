@@ -30,6 +30,7 @@ class Members:
         patients: per member, the predictions by patient; all with the same rows.
         train_shares: (n_members, n_folds) share of class 1 among the training items, in the order of ``folds``.
         folds: fold numbers, ascending.
+        part: what these are of the folds that there are, see `TrainingRun.part`.
     """
 
     names: list[str]
@@ -37,6 +38,7 @@ class Members:
     patients: list[Predictions]
     train_shares: Floats
     folds: list[int]
+    part: str
 
 
 def join_members(runs: Mapping[str, TrainingRun]) -> Members:
@@ -54,7 +56,7 @@ def join_members(runs: Mapping[str, TrainingRun]) -> Members:
     check_one_label(first)
     images = [run.predictions for run in runs.values()]
     shares = np.array([_train_shares(name, run) for name, run in runs.items()])
-    return Members(names, images, [member.by_group() for member in images], shares, first.folds)
+    return Members(names, images, [member.by_group() for member in images], shares, first.folds, runs[names[0]].part)
 
 
 def fuse(members: Members) -> dict[str, Level]:

@@ -87,6 +87,11 @@ def counts_of(predictions: Predictions) -> tuple[int, int]:
     return len(items), int(items["label"].sum())
 
 
+def not_the_cohort(part: str) -> str:
+    """What a reader of scores of a part of the folds should know."""
+    return f"{part} were trained (voice.train.folds): these scores describe their test patients and not the cohort"
+
+
 def two_columns(positive: Floats) -> Floats:
     """(n, 2) probabilities of both classes from (n,) probabilities of class 1."""
     return np.column_stack([1 - positive, positive])
