@@ -185,10 +185,16 @@ class MelSettings(Section):
         ]
 
 
-class NightMels(MelSettings):
-    """night.mels: log-mel arrays; dB re power 1.0, floor top_db under the clip's peak."""
+class LogMels(MelSettings):
+    """Log-mel arrays as a night model hears them; dB re power 1.0, floor top_db under the clip's peak."""
 
     top_db: Annotated[float, Field(gt=0, le=200)]
+
+
+class NightMels(LogMels):
+    """night.mels: the arrays, and which part of a clip longer than clip_seconds they show."""
+
+    window: Literal["start", "loudest"]
 
 
 class Pretrained(Section):

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from evensong.audio.augment import MAX_PEAK, TRANSFORMS, apply, draw, limit_peak
 from evensong.audio.mel import log_mel
-from evensong.schemas import AudioLimits, NightAugment, NightMels
+from evensong.schemas import AudioLimits, LogMels, NightAugment
 
 RATE_HZ = 22_050
 ENABLED = ("time_stretch", "noise", "volume", "combined")
@@ -227,7 +227,7 @@ def test_apply_gives_the_same_bytes_in_a_new_process():
 
 # --- the gate: every transform changes what the network sees -----------------------------------------------------
 
-MELS = NightMels(
+MELS = LogMels(
     **{"n_fft": 1_024, "hop_length": 512, "n_mels": 64, "fmin_hz": 50.0, "fmax_hz": 11_000.0},
     **{"clip_seconds": 2.5, "top_db": 80.0},
 )

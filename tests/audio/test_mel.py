@@ -14,20 +14,20 @@ from numpy._core._multiarray_umath import __cpu_dispatch__
 
 from evensong.audio.mel import MelTransform, decibels, frames_of, log_mel, samples_of, transform_of
 from evensong.errors import DataError
-from evensong.schemas import NightMels
+from evensong.schemas import LogMels
 
 RATE_HZ = 22_050
 
 
-def mels(**changes: float) -> NightMels:
+def mels(**changes: float) -> LogMels:
     values = {
         **{"n_fft": 2_048, "hop_length": 512, "n_mels": 128, "fmin_hz": 50.0, "fmax_hz": 11_000.0},
         **{"clip_seconds": 8.0, "top_db": 80.0},
     }
-    return NightMels.model_validate(values | changes)
+    return LogMels.model_validate(values | changes)
 
 
-def by_librosa(wave: np.ndarray, sample_rate_hz: int, wanted: NightMels) -> np.ndarray:
+def by_librosa(wave: np.ndarray, sample_rate_hz: int, wanted: LogMels) -> np.ndarray:
     n_samples = round(wanted.clip_seconds * sample_rate_hz)
     padded = np.zeros(n_samples)
     padded[: wave.size] = wave[:n_samples]
@@ -122,6 +122,54 @@ def test_power_refuses_integers_and_channels():
         MelTransform(mels(), RATE_HZ).power(np.zeros((2, 100), np.float32))
 
 
+WINDOW = mels(clip_seconds=1.0, n_fft=1_024, n_mels=32)
+BURST = 2_205  # samples
+
+
+def burst_in_noise(at: int, n_samples: int, seed: int, *, level: float = 0.03, hum: float = 0.5) -> np.ndarray:
+    """A faint burst in noise, and a hum of another pitch that swells and ebbs."""
+    time_s = np.arange(n_samples) / RATE_HZ
+    wave = hum * (1 + 0.4 * np.sin(2 * np.pi * time_s / 3)) * np.sin(2 * np.pi * 100 * time_s)
+    wave += np.random.default_rng(seed).normal(0, 0.003, n_samples)
+    wave[at : at + BURST] += level * np.sin(2 * np.pi * 3_000 * np.arange(BURST) / RATE_HZ)
+    return wave.astype(np.float32)
+
+
+def holds_burst(start: int, at: int) -> bool:
+    """Whether the window shows the whole burst; its frames are a hop apart."""
+    return start - WINDOW.hop_length < at and at + BURST < start + RATE_HZ + WINDOW.hop_length
+
+
+@settings(max_examples=30)
+@given(n_samples=st.integers(RATE_HZ, 6 * RATE_HZ), share=st.floats(0, 1), seed=st.integers(0, 99))
+def test_loudest_start_holds_a_faint_burst_wherever_it_is_beside_a_louder_hum(n_samples: int, share: float, seed: int):
+    at = int(share * (n_samples - BURST))
+    start = transform_of(WINDOW, RATE_HZ).loudest_start(burst_in_noise(at, n_samples, seed))
+    assert 0 <= start <= n_samples - RATE_HZ
+    assert holds_burst(start, at)
+
+
+def test_loudest_start_is_not_drawn_away_by_the_ups_and_downs_of_noise():
+    for seed in range(20):
+        at = (seed + 1) * 5_000
+        wave = burst_in_noise(at, 6 * RATE_HZ, seed, level=0.004, hum=0.0)
+        assert holds_burst(transform_of(WINDOW, RATE_HZ).loudest_start(wave), at)
+
+
+@pytest.mark.parametrize(("at_s", "start_s"), [(0.0, 0.0), (5.8, 5.0), (3.0, 2.55)])
+def test_loudest_start_puts_the_sound_into_the_middle_or_stays_within_the_clip(at_s: float, start_s: float):
+    found = transform_of(WINDOW, RATE_HZ).loudest_start(burst_in_noise(int(at_s * RATE_HZ), 6 * RATE_HZ, 0))
+    assert found / RATE_HZ == pytest.approx(start_s, abs=0.03)
+
+
+def test_loudest_start_takes_the_louder_part_where_nothing_stands_out():
+    rise = np.hanning(2 * RATE_HZ)[:RATE_HZ]
+    level = np.concatenate([np.zeros(RATE_HZ), rise, np.ones(5 * RATE_HZ), rise[::-1]])
+    tone = 0.1 * level * np.sin(2 * np.pi * 3_000 * np.arange(level.size) / RATE_HZ)
+    start = transform_of(WINDOW, RATE_HZ).loudest_start(tone.astype(np.float32))
+    assert 2 * RATE_HZ - WINDOW.hop_length <= start <= 6 * RATE_HZ
+
+
 def test_transform_refuses_bands_above_half_the_sample_rate():
     with pytest.raises(DataError, match="above half"):
         MelTransform(mels(), 16_000)
@@ -144,15 +192,16 @@ DIGEST_SCRIPT = """
 import hashlib
 import numpy as np
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
-from evensong.audio.mel import log_mel
-from evensong.schemas import NightMels
+from evensong.audio.mel import log_mel, transform_of
+from evensong.schemas import LogMels
 stft = dict(n_fft=2048, hop_length=512, n_mels=128, fmin_hz=50.0, fmax_hz=11000.0)
-settings = NightMels(clip_seconds=8.0, top_db=80.0, **stft)
+settings = LogMels(clip_seconds=8.0, top_db=80.0, **stft)
 digest = hashlib.sha256()
 for seed in range(4):
     rng = np.random.Generator(np.random.PCG64(seed))
     wave = ((rng.integers(-20000, 20000, 22050 * (seed + 5)) >> seed) / 32768).astype(np.float32)
     digest.update(log_mel(wave, 22050, settings).tobytes())
+    digest.update(b"%d" % transform_of(settings.model_copy(update={"clip_seconds": 1.0}), 22050).loudest_start(wave))
 print(digest.hexdigest())
 print("simd" if any(__cpu_features__[name] for name in __cpu_dispatch__) else "plain")
 """

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from evensong.listen.events import Event
-from evensong.schemas import NightMels
+from evensong.schemas import LogMels
 
 RATE_HZ = 8_000
 CLASSES = ["brook", 'file, a "owl"']  # the second is hostile to every table
-MELS = NightMels(n_fft=256, hop_length=128, n_mels=16, fmin_hz=50, fmax_hz=4_000, clip_seconds=0.5, top_db=80)
+MELS = LogMels(n_fft=256, hop_length=128, n_mels=16, fmin_hz=50, fmax_hz=4_000, clip_seconds=0.5, top_db=80)
 
 
 @dataclass(frozen=True)

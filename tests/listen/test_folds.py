@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.listen.synthetic import CLASSES, Trained
+from tests.listen.synthetic import CLASSES, MELS, Trained
 from torch import nn
 
 from evensong.errors import IntegrityError
@@ -82,6 +82,15 @@ def edited(trained: Trained, folder: Path, **changes) -> Path:
 def test_folds_that_do_not_belong_together_are_refused(trained: Trained, tmp_path: Path, changes, message) -> None:
     with pytest.raises(IntegrityError, match=message):
         read_folds(edited(trained, tmp_path, **changes))
+
+
+@pytest.mark.parametrize("change", [{}, {"window": "start"}, {"window": "loudest"}])
+def test_a_model_listens_alike_whichever_part_of_long_clips_it_learned(
+    trained: Trained, tmp_path: Path, change
+) -> None:
+    mels = json.loads((trained.folder / "fold_01/model.json").read_text(encoding="utf-8"))["mels"]
+    folder = edited(trained, tmp_path, mels=mels | change)
+    assert listening_of(read_folds(folder / "fold_01"), None).settings == MELS
 
 
 @pytest.mark.parametrize(

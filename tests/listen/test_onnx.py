@@ -13,7 +13,7 @@ from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.listen import onnx
 from evensong.listen.folds import read_folds
 from evensong.listen.onnx import export_onnx
-from evensong.schemas import NightMels
+from evensong.schemas import LogMels
 
 pytestmark = pytest.mark.slow  # the export alone takes many seconds
 
@@ -32,7 +32,7 @@ def test_a_recorder_gets_the_probabilities_of_torch(trained: Trained, exported: 
     import onnxruntime
 
     facts = json.loads(exported.with_suffix(".json").read_text(encoding="utf-8"))
-    settings = NightMels(**{name: facts["mels"][name] for name in NightMels.model_fields})
+    settings = LogMels(**{name: facts["mels"][name] for name in LogMels.model_fields})
     waves = [read_wav(path)[0] for path in trained.pool.values()]
     mels = np.stack([log_mel(wave, facts["mels"]["sample_rate_hz"], settings) for wave in waves])
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])

@@ -2,6 +2,7 @@ import hashlib
 import tracemalloc
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -232,12 +233,68 @@ def test_write_mels_rows_that_do_not_count_up_are_an_error(night, tmp_path):
         mels(tmp_path / "mels", pool, tmp_path / "pool")
 
 
+CALL_HZ = 2_000
+
+
+def write_long_clips(folder, at_s, n_clips):
+    """Clips of 4 s, noise but for a call of 0.3 s."""
+    for n in range(n_clips):
+        wave = np.random.default_rng(n).normal(0, 0.01, 32_000)
+        at = int(at_s * 8_000)
+        wave[at : at + 2_400] += 0.2 * np.sin(2 * np.pi * CALL_HZ * np.arange(2_400) / 8_000)
+        soundfile.write(folder / f"long{n}_take0.wav", wave, 8_000, subtype="PCM_16")
+
+
+def seconds_of_call(folder, pool):
+    """How much of the call the spectrogram of every file of the long clips shows."""
+    settings = load_section("night.mels", NightMels)
+    band = np.argmin(np.abs(librosa.mel_frequencies(n_mels=18, fmin=50, fmax=4_000)[1:-1] - CALL_HZ))
+    rows = pool.loc[pool["original_file"].str.contains("/long"), ["class_slug", "mel_row"]]
+    shown = np.stack([np.load(folder / f"{slug}.npy")[row, band] for slug, row in rows.to_numpy()])
+    is_call = shown > np.quantile(shown, 0.1, axis=1, keepdims=True) + 10
+    return is_call.sum(axis=1) * settings.hop_length / 8_000
+
+
+@pytest.mark.parametrize("at_s", [0.0, 1.7, 3.65])
+def test_write_mels_loudest_window_holds_the_call_of_every_clip_and_of_every_copy(night, tmp_path, params, at_s):
+    write_long_clips(night / "asio flammeus", at_s, n_clips=3)
+    every = {"time_stretch", "noise", "volume", "combined"}
+    settings = {"night__augment__target_samples": 60, "night__augment__transforms": sorted(every)}
+    params(**settings, night__mels__hop_length=128, night__mels__window="loudest")
+    pool = build(tmp_path / "pool")
+    assert {"original", *every} == set(pool.loc[pool["original_file"].str.contains("/long"), "augmentation_type"])
+    mels(tmp_path / "loudest", pool, tmp_path / "pool")
+    assert seconds_of_call(tmp_path / "loudest", pool).min() > 0.2
+    mels(tmp_path / "again", pool, tmp_path / "pool", workers=2)
+    assert tree(tmp_path / "again") == tree(tmp_path / "loudest")
+    params(**settings, night__mels__hop_length=128)
+    mels(tmp_path / "start", pool, tmp_path / "pool")
+    assert seconds_of_call(tmp_path / "start", pool).max() < 0.1 or at_s == 0
+
+
+def test_write_mels_loudest_window_of_clips_that_are_not_longer_changes_no_array(night, tmp_path, params):
+    params(night__augment__transforms=["time_stretch"], night__mels__clip_seconds=0.6)
+    pool = build(tmp_path / "pool")
+    assert pool["n_samples"].max() > 4_800  # a stretched copy
+    mels(tmp_path / "start", pool, tmp_path / "pool")
+    params(night__augment__transforms=["time_stretch"], night__mels__clip_seconds=0.6, night__mels__window="loudest")
+    mels(tmp_path / "loudest", pool, tmp_path / "pool")
+    start, loudest = tree(tmp_path / "start"), tree(tmp_path / "loudest")
+    assert {name for name in start if start[name] != loudest[name]} == {"settings.json"}
+
+
 def test_unused_sound_counts_what_no_spectrogram_shows(night, tmp_path, params):
     pool = build(tmp_path / "pool")
     assert unused_sound(pool.assign(n_samples=4000), load_section("night.mels", NightMels)) is None
-    longer = pool.assign(n_samples=[12000] * 12 + [4000] * 12)
-    note = "12 of 24 pool files are longer than night.mels.clip_seconds (0.5 s); 50.0% of the sound is not used"
-    assert unused_sound(longer, load_section("night.mels", NightMels)) == note
+    is_long = (pool["class_name"] == "asio flammeus") & (pool["copy"] == 0)  # six of fifteen originals
+    longer = pool.assign(n_samples=np.where(is_long, 10_000, 4_000))
+    found = "6 of 15 clips are longer than night.mels.clip_seconds (0.5 s); 37.5% of the sound is not used"
+    told = unused_sound(longer, load_section("night.mels", NightMels))
+    assert told == f"NOTE: {found}: all behind the start. night.mels.window: loudest takes the clips where they sound"
+    params(night__mels__window="loudest")
+    assert unused_sound(longer, load_section("night.mels", NightMels)) == found
+    stretched = pool.assign(n_samples=np.where(pool["copy"] == 0, 4_000, 4_500))
+    assert unused_sound(stretched, load_section("night.mels", NightMels)) is None
 
 
 def test_write_mels_original_silent_at_first_is_named(night, tmp_path, params):
@@ -245,8 +302,12 @@ def test_write_mels_original_silent_at_first_is_named(night, tmp_path, params):
     late[6000:] = 0.3 * np.sin(np.arange(2000))
     soundfile.write(night / "asio flammeus/late_take0.wav", late, 8000, subtype="PCM_16")
     pool = build(tmp_path / "pool")
-    with pytest.raises(DataError, match=r"1 recording with .* first 0.5 s \(asio flammeus/late_take0.wav\): cut"):
+    with pytest.raises(
+        DataError, match=r"1 recording with .* in the 0.5 s .*: start takes \(asio fl.*/late_take0.wav\): use"
+    ):
         mels(tmp_path / "mels", pool, tmp_path / "pool")
+    params(night__mels__window="loudest")
+    mels(tmp_path / "loudest", pool, tmp_path / "pool")
     params(night__mels__clip_seconds=1.0)
     mels(tmp_path / "longer", pool, tmp_path / "pool")
 

@@ -179,4 +179,4 @@ def test_scan_and_mels_stages_say_what_is_not_used(night, params, capsys):
     run()
     printed = capsys.readouterr().out
     assert "1 ignored, with the reasons in artifacts/night/scan/quarantine.csv" in printed
-    assert "24 of 24 pool files are longer than night.mels.clip_seconds (0.25 s)" in printed
+    assert "NOTE: 15 of 15 clips are longer than night.mels.clip_seconds (0.25 s)" in printed

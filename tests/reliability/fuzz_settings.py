@@ -18,10 +18,10 @@ from evensong.learn.saved import write_model
 from evensong.listen.folds import TrainedFolds, read_folds
 from evensong.listen.windows import listening_of
 from evensong.params import load_section
-from evensong.schemas import NightMels, Params
+from evensong.schemas import LogMels, Params
 
 ROOT = Path(__file__).parents[2]
-_MELS = NightMels(n_fft=256, hop_length=128, n_mels=16, fmin_hz=50, fmax_hz=4_000, clip_seconds=0.5, top_db=80)
+_MELS = LogMels(n_fft=256, hop_length=128, n_mels=16, fmin_hz=50, fmax_hz=4_000, clip_seconds=0.5, top_db=80)
 
 _VALUES = (
     *(

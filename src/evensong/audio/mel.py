@@ -9,9 +9,11 @@ import scipy.signal
 import scipy.sparse
 
 from evensong.errors import DataError
-from evensong.schemas import MelSettings, NightMels
+from evensong.schemas import LogMels, MelSettings
 
 _FEWEST_MELS = 8  # that the settings allow
+_QUIET = 0.25  # share of the frames that are under a band's floor
+_NOISE_DB = 10  # that noise rises above its own quartile, in one frame of twenty
 _AMIN = 1e-10  # librosa's floor of the power, -100 dB
 _LN2 = 0.6931471805599453
 _BLOCK = 1 << 15  # samples in the frames of one step: what fits the cache costs half of a step four times as long
@@ -50,11 +52,13 @@ class MelTransform:
             raise TypeError(f"mel power takes floats at full scale +/-1, got {wave.dtype}")
         if wave.ndim != 1:
             raise DataError(f"mel power takes one channel, got shape {wave.shape}")
-        wave = wave[: self.n_samples]
+        return self._power(wave[: self.n_samples], self.n_frames)
+
+    def _power(self, wave: np.ndarray, n_frames: int) -> np.ndarray:
         n_fft, hop = self._settings.n_fft, self._settings.hop_length
-        power = np.zeros((self._bank.shape[0], self.n_frames))
+        power = np.zeros((self._bank.shape[0], n_frames))
         # Frames wholly in the zero tail have no power: nothing is computed for them.
-        n_live = min(self.n_frames, (wave.size + n_fft // 2 - 1) // hop + 1) if wave.size else 0
+        n_live = min(n_frames, (wave.size + n_fft // 2 - 1) // hop + 1) if wave.size else 0
         if n_live:
             padded = np.zeros((n_live - 1) * hop + n_fft)
             ahead = wave[: padded.size - n_fft // 2]
@@ -69,6 +73,32 @@ class MelTransform:
             raise DataError("the clip holds NaN or infinity; it should have been quarantined by the scan")
         return power
 
+    def loudest_start(self, wave: np.ndarray) -> int:
+        """Where the clip_seconds begin around which most sound stands out from a longer clip's own floor.
+
+        A band's floor is 10 dB above its level in the quietest quarter of the clip: steady noise stays under it,
+        however loud. Decibels above it are summed over bands and time, the more weight the nearer the middle, so that a
+        sound is not cut at an edge, nor in a stretched copy. Where nothing stands out, the louder part is taken.
+
+        Args:
+            wave: as `power`, of n_samples at least.
+
+        Returns:
+            First sample, 0 to wave.size - n_samples; the earliest of equals.
+        """
+        hop, n_edge = self._settings.hop_length, -(-self._settings.n_fft // 2 // self._settings.hop_length)
+        level_db = _level_db(self._power(wave, 1 + wave.size // hop))
+        floor_db = np.quantile(level_db, _QUIET, axis=1, keepdims=True) + _NOISE_DB
+        above_db = np.maximum(level_db - floor_db, 0).sum(axis=0)
+        # Half of these frames lies outside of the clip: an offset or a hum that is cut off there looks like a click.
+        above_db[:n_edge] = above_db[-n_edge:] = 0
+        if not above_db.any():
+            above_db = (level_db - level_db.min()).sum(axis=0)
+        weights = np.minimum(np.arange(1, self.n_frames + 1), np.arange(self.n_frames, 0, -1))
+        # Whole numbers: their sums are the same on every machine.
+        middle = int(np.convolve(np.rint(100 * above_db).astype(np.int64), weights, mode="same").argmax()) * hop
+        return min(max(0, middle - self.n_samples // 2), wave.size - self.n_samples)
+
     def log_mel(self, wave: np.ndarray, top_db: float) -> np.ndarray:
         """Log-mel spectrogram: dB re power 1.0, never more than top_db under the clip's peak, never under -100 dB.
 
@@ -78,12 +108,16 @@ class MelTransform:
         Returns:
             (n_mels, n_frames) float32, dB.
         """
-        mel_db = decibels(np.maximum(self.power(wave), _AMIN))
+        mel_db = _level_db(self.power(wave))
         floored: np.ndarray = np.maximum(mel_db, mel_db.max() - top_db).astype(np.float32)
         return floored
 
 
-def log_mel(wave: np.ndarray, sample_rate_hz: int, settings: NightMels) -> np.ndarray:
+def _level_db(power: np.ndarray) -> np.ndarray:
+    return decibels(np.maximum(power, _AMIN))
+
+
+def log_mel(wave: np.ndarray, sample_rate_hz: int, settings: LogMels) -> np.ndarray:
     """Log-mel spectrogram of one night clip; the transform is built once a process.
 
     Args:

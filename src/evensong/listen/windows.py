@@ -14,7 +14,7 @@ from evensong.audio.mel import log_mel, samples_of, transform_of
 from evensong.audio.decode import open_mono
 from evensong.listen.folds import FoldMean, TrainedFolds
 from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
-from evensong.schemas import NightMels
+from evensong.schemas import LogMels
 
 _BATCH = 16
 _RATES_HZ = (1_000, 384_000)
@@ -46,7 +46,7 @@ class Listening:
         hop_seconds: distance of two windows.
     """
 
-    settings: NightMels
+    settings: LogMels
     sample_rate_hz: int
     hop_seconds: float
 
@@ -65,7 +65,7 @@ def listening_of(trained: TrainedFolds, hop_seconds: float | None) -> Listening:
     """
     rate_hz = trained.mels.get("sample_rate_hz")
     try:
-        settings = NightMels.model_validate({name: trained.mels.get(name) for name in NightMels.model_fields})
+        settings = LogMels.model_validate({name: trained.mels.get(name) for name in LogMels.model_fields})
     except ValidationError as error:
         raise IntegrityError(
             "the model's card holds no mel settings of the night track "

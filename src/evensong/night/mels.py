@@ -1,5 +1,6 @@
 """Pool files -> one packed log-mel array a class, for training to map into memory."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,16 +9,15 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 
 from evensong.audio.decode import read_wav
-from evensong.audio.mel import frames_of, log_mel, samples_of
+from evensong.audio.mel import frames_of, log_mel, samples_of, transform_of
 from evensong.errors import DataError, IntegrityError
-from evensong.intake.names import counted
+from evensong.intake.names import counted, some_of
 from evensong.keys import file_sha256
 from evensong.night.mel_settings import write_mel_settings
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightMels
 
 _ROWS_A_TASK = 32
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class _Task:
     first_byte: int
     paths: tuple[Path, ...]
     sha256s: tuple[str, ...]
+    starts: tuple[int, ...]
     sample_rate_hz: int
     settings: NightMels
 
@@ -46,7 +47,7 @@ def write_mels(
         workers: processes; no byte depends on it.
 
     Raises:
-        DataError: fmax_hz is above half of the pool's sample rate, or an original is silent in its first clip_seconds.
+        DataError: fmax_hz is above half of the pool's sample rate, or an original is silent where it is used.
         IntegrityError: a pool file is missing or is not the one in the table, or rows are missing.
     """
     sample_rate_hz = _common_rate(pool)
@@ -55,6 +56,7 @@ def write_mels(
     n_frames = frames_of(settings, sample_rate_hz)
     folder.mkdir(parents=True)
     log_mel(np.zeros(sample_rate_hz, np.float32), sample_rate_hz, settings)  # built once, before the workers start
+    pool = pool.assign(start=_window_starts(pool, pool_folder, settings, workers=workers))
     tasks: list[_Task] = []
     for class_slug, files in pool.groupby("class_slug", sort=True):
         files = files.sort_values("mel_row")
@@ -76,24 +78,48 @@ def write_mels(
 
 
 def unused_sound(pool: pd.DataFrame, settings: NightMels) -> str | None:
-    """One line on the sound behind clip_seconds, which no spectrogram shows; None where there is none."""
-    n_samples = pool["n_samples"]
+    """One line on the clips longer than clip_seconds, which are seen in part; None where there are none."""
+    n_samples = pool.loc[pool["is_augmented"] == 0, "n_samples"]
     unused = (n_samples - samples_of(settings, _common_rate(pool))).clip(lower=0)
     if not unused.any():
         return None
-    return (
-        f"{(unused > 0).sum()} of {len(pool)} pool files are longer than night.mels.clip_seconds "
+    found = (
+        f"{(unused > 0).sum()} of {len(n_samples)} clips are longer than night.mels.clip_seconds "
         f"({settings.clip_seconds:g} s); {unused.sum() / n_samples.sum():.1%} of the sound is not used"
     )
+    if settings.window == "loudest":
+        return found
+    return f"NOTE: {found}: all behind the start. night.mels.window: loudest takes the clips where they sound"
+
+
+def _window_starts(pool: pd.DataFrame, pool_folder: Path, settings: NightMels, *, workers: int) -> pd.Series:
+    """First sample of what is used of every pool file; a copy is used at the same share of its length as its original.
+
+    Why a share: a stretched copy has every moment elsewhere, in step with its length.
+    """
+    rate_hz = _common_rate(pool)
+    n_spare = (pool["n_samples"] - samples_of(settings, rate_hz)).clip(lower=0)
+    originals = pool[(pool["is_augmented"] == 0) & (n_spare > 0)]
+    if settings.window == "start" or originals.empty:
+        return pd.Series(0, index=pool.index)
+    search = functools.partial(_loudest_start, sample_rate_hz=rate_hz, settings=settings)
+    files = [(pool_folder / path, digest) for path, digest in originals[["file_path", "sha256"]].to_numpy().tolist()]
+    found = list(map_tasks(search, files, workers=workers, label="night_mels", unit="clip"))
+    shares = pd.Series(found / n_spare[originals.index].to_numpy(), index=originals["original_file"])
+    return (pool["original_file"].map(shares).fillna(0) * n_spare).round().astype(np.int64)
+
+
+def _loudest_start(file: tuple[Path, str], *, sample_rate_hz: int, settings: NightMels) -> int:
+    return transform_of(settings, sample_rate_hz).loudest_start(_read_pool_file(*file, sample_rate_hz))
 
 
 def _refuse_silence(pool: pd.DataFrame, is_flat: list[bool], settings: NightMels) -> None:
     silent = sorted(pool.loc[np.array(is_flat) & (pool["is_augmented"] == 0), "original_file"])
     if silent:
         raise DataError(
-            f"{counted(len(silent), 'recording')} with nothing but silence in the first {settings.clip_seconds:g} s "
-            f"({', '.join(silent[:_SHOWN])}{', ...' if len(silent) > _SHOWN else ''}): cut the silence off, "
-            "raise night.mels.clip_seconds, or remove the files"
+            f"{counted(len(silent), 'recording')} with nothing but silence in the {settings.clip_seconds:g} s that "
+            f"night.mels.window: {settings.window} takes ({some_of(silent)}): use window: loudest, cut the silence "
+            "off, raise night.mels.clip_seconds, or remove the files"
         )
 
 
@@ -114,6 +140,7 @@ def _class_tasks(
             rows.offset + start * rows[0].nbytes,
             tuple(pool_folder / path for path in batch["file_path"]),
             tuple(batch["sha256"]),
+            tuple(batch["start"]),
             sample_rate_hz,
             settings,
         )
@@ -130,9 +157,9 @@ def _write_rows(task: _Task) -> dict[Path, bool]:
     is_flat = {}
     with task.array.open("r+b") as file:
         file.seek(task.first_byte)
-        for path, sha256 in zip(task.paths, task.sha256s, strict=True):
+        for path, sha256, start in zip(task.paths, task.sha256s, task.starts, strict=True):
             wave = _read_pool_file(path, sha256, task.sample_rate_hz)
-            mel_db = log_mel(wave, task.sample_rate_hz, task.settings)
+            mel_db = log_mel(wave[start:], task.sample_rate_hz, task.settings)
             file.write(mel_db.tobytes())
             is_flat[path] = bool(np.ptp(mel_db) == 0)
     return is_flat
