@@ -128,7 +128,9 @@ def test_clip_and_source_scores_by_hand(tmp_path):
 
 
 def test_a_part_of_the_folds_is_told_beside_the_number_of_clips(workspace):
-    write_run(RUN, random_rows(2, n_folds=2), ["owl", "wind"], n_folds=5)
+    rows = random_rows(2, n_folds=2)
+    write_run(RUN, rows, ["owl", "wind"], n_folds=5)
+    write_arms(rows, ["owl", "wind"])
     night_evaluate.main()
     assert read("test")["night_n"] == f"{read('details')['originals']['clip']['n']} in 2 of 5 folds"
     assert read("details")["folds"] == "2 of 5 folds"

@@ -99,7 +99,7 @@ def run_baseline(
     out.mkdir(parents=True)
     rows = [_named(parts[fold][1], probs) for fold, probs in zip(numbers, probabilities, strict=True)]
     write_csv(out / "predictions.csv", pd.concat(rows), float_format=_PROBABILITY)
-    write_csv(out / "folds.csv", pd.DataFrame([_counts(fold, *parts[fold]) for fold in numbers]))
+    write_csv(out / "folds.csv", pd.DataFrame([_counts(table, fold, *parts[fold]) for fold in numbers]))
     write_json(out / "classes.json", {"classes": list(classes)})
 
 
@@ -140,6 +140,6 @@ def _named(asked: pd.DataFrame, probabilities: Floats) -> pd.DataFrame:
     return named.assign(**{f"p{label}": probabilities[:, label] for label in range(probabilities.shape[1])})
 
 
-def _counts(fold: int, fitted_on: pd.DataFrame, asked: pd.DataFrame) -> dict[str, int]:
+def _counts(table: pd.DataFrame, fold: int, fitted_on: pd.DataFrame, asked: pd.DataFrame) -> dict[str, int]:
     counts = {f"n_{name}": int((asked["subset"] == name).sum()) for name in ("val", "test")}
-    return {"fold": fold, "n_train": len(fitted_on), **counts}
+    return {"fold": fold, "n_train": len(fitted_on), **counts, "n_folds": int(table["fold"].nunique())}
