@@ -40,9 +40,9 @@ def write_run(folder, rows, classes, n_epochs=3, n_folds=None):
     return folder
 
 
-def write_arms(rows, classes):
+def write_arms(rows, classes, n_folds=None):
     """A network with these predictions, and a baseline that half mistakes each class for the one before it."""
-    write_run(RUN, rows, classes)
+    write_run(RUN, rows, classes, n_folds=n_folds)
     write_run(ARM, [(*row[:6], (np.array(row[6]) + np.roll(row[6], -1)) / 2) for row in rows], classes)
 
 
@@ -128,9 +128,7 @@ def test_clip_and_source_scores_by_hand(tmp_path):
 
 
 def test_a_part_of_the_folds_is_told_beside_the_number_of_clips(workspace):
-    rows = random_rows(2, n_folds=2)
-    write_run(RUN, rows, ["owl", "wind"], n_folds=5)
-    write_arms(rows, ["owl", "wind"])
+    write_arms(random_rows(2, n_folds=2), ["owl", "wind"], n_folds=5)
     night_evaluate.main()
     assert read("test")["night_n"] == f"{read('details')['originals']['clip']['n']} in 2 of 5 folds"
     assert read("details")["folds"] == "2 of 5 folds"
