@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from evensong.errors import DataError
-from evensong.score.predictions import Predictions, read_arms, read_predictions, read_run
+from evensong.score.predictions import Predictions, in_part, read_arms, read_predictions, read_run
 
 CANARY = "00000000-0000-4000-8000-00000000c0de"
 HEADER = "fold,subset,item_id,group,is_original,label,p0,p1"
@@ -44,6 +44,16 @@ def test_run_is_read_sorted_whatever_the_order_of_its_rows(tmp_path):
     assert forward.folds["fold"].tolist() == [0, 1]
     assert forward.classes == ["no", "yes"]
     assert forward.history["val_loss"].isna().tolist() == [False, True]
+
+
+def test_a_run_says_what_part_of_the_folds_it_is(tmp_path):
+    assert read_run(write_run(tmp_path / "all")).part == ""
+    some = FOLDS.replace(",1,2\n", ",1,5\n").replace(",2,2\n", ",2,5\n")
+    assert read_run(write_run(tmp_path / "some", folds=some)).part == "2 of 5 folds"
+    assert (in_part(9, "2 of 5 folds"), in_part(9, "")) == ("9 in 2 of 5 folds", 9)
+    unknown = read_run(write_run(tmp_path / "unknown", folds=FOLDS.replace("n_folds", "n_others")))
+    with pytest.raises(DataError, match="no column n_folds; run the training again"):
+        _ = unknown.part
 
 
 def test_names_that_look_like_numbers_or_missing_values_stay_text(tmp_path):

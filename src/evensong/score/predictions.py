@@ -95,7 +95,13 @@ class TrainingRun:
 
     @property
     def part(self) -> str:
-        """What was trained of the folds that there are, such as ``1 of 10 folds``; empty for all of them."""
+        """What was trained of the folds that there are, such as ``1 of 10 folds``; empty for all of them.
+
+        Raises:
+            DataError: folds.csv does not say how many there are.
+        """
+        if "n_folds" not in self.folds.columns:
+            raise DataError("folds.csv has no column n_folds; run the training again")
         n_trained, n_folds = len(self.folds), int(self.folds["n_folds"].max())
         return "" if n_trained == n_folds else f"{n_trained} of {n_folds} folds"
 
@@ -141,7 +147,7 @@ def read_arms(folder: Path, run: TrainingRun) -> dict[str, Predictions]:
 def _read_predicted(folder: Path) -> tuple[list[str], Predictions, pd.DataFrame]:
     classes = _read_classes(folder / "classes.json")
     predictions = read_predictions(folder / "predictions.csv", len(classes))
-    folds = _read_table(folder / "folds.csv", ["fold", "n_train", "n_val", "n_test", "n_folds"])
+    folds = _read_table(folder / "folds.csv", ["fold", "n_train", "n_val", "n_test"])
     folds = folds.sort_values("fold").reset_index(drop=True)
     _check_counts(folder, predictions, folds)
     return classes, predictions, folds
