@@ -13,7 +13,7 @@ from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import NightAugment
 
-DATA = Path("data/night")
+ROOTS = {"clips": Path("data/night"), "field": Path("artifacts/night/cut")}
 CLIPS = Path("artifacts/night/scan/clips.csv")
 POOL = Path("artifacts/night/pool")
 TABLE = Path("artifacts/night/pool.csv")
@@ -25,7 +25,7 @@ def main() -> None:
     clips = read_clips(CLIPS)
     plan, unused = plan_pool(clips[clips["status"] == "used"], settings)
     with publishing("night_augment", [POOL, TABLE, METADATA]) as staged:
-        pool = build_pool(plan, clips, root=DATA, folder=staged[POOL], settings=settings, workers=n_workers())
+        pool = build_pool(plan, clips, roots=ROOTS, folder=staged[POOL], settings=settings, workers=n_workers())
         write_csv(staged[TABLE], pool, "%.6g")
         write_json(staged[METADATA], describe_pool(pool, clips, unused, settings))
     print(f"{len(pool)} pool files of {pool['class_name'].nunique()} classes")

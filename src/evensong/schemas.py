@@ -49,6 +49,12 @@ def _unique(values: list[Any]) -> list[Any]:
 
 SubDbs = Annotated[list[SubDb], Field(min_length=1), AfterValidator(_unique)]
 Seeds = Annotated[list[Seed], AfterValidator(_unique)]
+Labels = Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(_unique)]
+Sources = Literal["clips", "field", "both"]
+LABELS: TypeAdapter[list[str]] = TypeAdapter(Labels)  # night.scan.background
+SOURCES: TypeAdapter[Sources] = TypeAdapter(Sources)  # night.sources
+PATTERN: TypeAdapter[str | None] = TypeAdapter(Annotated[str | None, AfterValidator(_is_pattern)])
+SECONDS: TypeAdapter[float] = TypeAdapter(Positive)  # night.mels.clip_seconds
 SUBDBS: TypeAdapter[list[int]] = TypeAdapter(SubDbs)  # voice.subdbs
 SEEDS: TypeAdapter[list[int]] = TypeAdapter(Seeds)  # voice.control_seeds
 
@@ -88,12 +94,26 @@ class AudioLimits(Section):
 
 
 class NightScan(AudioLimits):
-    """night.scan: which files are clips, and which clips share a source."""
+    """night.scan: which files are clips, which clips share a source, and which classes are no detection."""
 
     group_pattern: str | None  # one capture group = the source, searched in the file name
     recursive: bool
+    background: Labels  # classes that are trained and never reported
 
     _pattern = field_validator("group_pattern")(_is_pattern)
+
+
+class NightCut(Section):
+    """night.cut: which annotations of data/field become clips, and how."""
+
+    padding_s: Annotated[float, Field(ge=0, le=60)]  # kept on either side of an annotation
+    min_overlap_s: Positive  # of a window and an annotation; shorter annotations are too short
+    label_column: Annotated[str, Field(min_length=1)] | None  # null: the first of the usual names
+    label_map: dict[str, str]  # label in the tables: class; others stay as they are
+    labels: Labels  # classes that are cut; empty: all
+    background_clips: Annotated[int, Field(ge=0, le=1_000_000)]  # drawn where exhaustive recordings have no annotation
+    seed: Seed
+    max_quarantined: Share  # share of the recordings; above it the stage stops
 
 
 class NightAugment(Section):
@@ -296,8 +316,10 @@ class Runtime(Section):
 
 
 class Night(Section):
-    """Every night section."""
+    """Every night section, and where the training clips come from."""
 
+    sources: Sources
+    cut: NightCut
     scan: NightScan
     augment: NightAugment
     index: NightIndex

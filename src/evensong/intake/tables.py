@@ -7,7 +7,7 @@ import pandas as pd
 
 from evensong.errors import IntegrityError
 
-_CLIP_TEXTS = ("path", "class_name", "source_id", "status", "sha256", "pcm_sha256")
+_CLIP_TEXTS = ("path", "class_name", "source_id", "origin", "status", "sha256", "pcm_sha256")
 _CLIP_NUMBERS = (
     *("n_channels", "sample_rate_hz", "n_frames", "duration_s", "peak_dbfs", "rms_dbfs"),
     *("clipped_share", "silence_share", "bandwidth_hz"),

@@ -17,7 +17,7 @@ from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
 from evensong.schemas import NightMels
 
 _BATCH = 16
-_RATES_HZ = (1_000, 384_000)
+_RATES_HZ = (1_000, 500_000)
 _FULL_SCALE = np.float32(32_768)  # of the pool's 16-bit files
 
 
