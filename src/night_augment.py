@@ -7,11 +7,11 @@ from pathlib import Path
 from evensong.night.plan import plan_pool
 from evensong.night.pool import build_pool, describe_pool
 from evensong.intake.tables import read_clips
-from evensong.params import load_section
+from evensong.params import load_section, load_value
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
-from evensong.schemas import NightAugment
+from evensong.schemas import LABELS, NightAugment
 
 ROOTS = {"clips": Path("data/night"), "field": Path("artifacts/night/cut")}
 CLIPS = Path("artifacts/night/scan/clips.csv")
@@ -22,8 +22,9 @@ METADATA = Path("artifacts/night/pool_metadata.json")
 
 def main() -> None:
     settings = load_section("night.augment", NightAugment)
+    background = load_value("night.scan.background", LABELS)
     clips = read_clips(CLIPS)
-    plan, unused = plan_pool(clips[clips["status"] == "used"], settings)
+    plan, unused = plan_pool(clips[clips["status"] == "used"], settings, background)
     with publishing("night_augment", [POOL, TABLE, METADATA]) as staged:
         pool = build_pool(plan, clips, roots=ROOTS, folder=staged[POOL], settings=settings, workers=n_workers())
         write_csv(staged[TABLE], pool, "%.6g")

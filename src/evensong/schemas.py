@@ -122,6 +122,7 @@ class NightAugment(Section):
     seed: Seed
     target_samples: Annotated[int, Field(ge=1, le=1_000_000)]  # pool files a class
     max_copies: Annotated[int, Field(ge=1, le=10_000)]  # augmented copies of one original
+    background_target: Annotated[int, Field(ge=1, le=1_000_000)] | None  # of a background class; null: as the others
     cap_majority: bool
     sample_rate_hz: Annotated[int, Field(ge=4_000, le=500_000)]
     transforms: Annotated[list[Transform], Field(min_length=1)]
@@ -162,6 +163,7 @@ class NightIndex(Section):
     test: Share
     n_folds: Annotated[int, Field(ge=1, le=100)]  # 1 = a single split
     fold_pattern: str | None  # one capture group = the preset fold, searched in the original file's name
+    min_sources: Annotated[int, Field(ge=1, le=1_000)]  # classes with fewer are left out; 1 leaves out none
     validation: Literal["next_fold", "none"]  # with folds: where the validation set comes from
 
     _pattern = field_validator("fold_pattern")(_is_pattern)
@@ -237,6 +239,17 @@ class Evaluate(Section):
     seed: Seed
     n_bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
     confidence: Annotated[float, Field(ge=0.5, le=0.999)]
+
+
+class NightDetect(Section):
+    """night.detect: how detections are scored over field recordings, and how thresholds are chosen."""
+
+    hop_seconds: Positive | None  # distance of two windows; null: half a window
+    min_overlap: Annotated[float, Field(gt=0, le=1)]  # share of an event that finds it, and of a detection it explains
+    rule: Literal["f1", "precision"]  # a class's threshold: the best F1, or the lowest that reaches wanted_precision
+    wanted_precision: Annotated[float, Field(gt=0, le=1)]
+    min_events: Annotated[int, Field(ge=1)]  # in validation; a class with fewer gets default_threshold
+    default_threshold: Annotated[float, Field(gt=0, lt=1)]
 
 
 class VoiceScan(AudioLimits):
@@ -326,6 +339,7 @@ class Night(Section):
     mels: NightMels
     train: TrackTrain
     evaluate: Evaluate
+    detect: NightDetect
 
     @model_validator(mode="after")
     def _nyquist(self) -> Self:

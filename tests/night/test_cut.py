@@ -14,10 +14,12 @@ from tests.pipeline.real import REAL
 
 import night_augment
 import night_cut
+import night_index
 import night_scan
 from evensong.audio.wav import read_wav
 from evensong.errors import DataError
 from evensong.night.cut import MERGED, OUTSIDE, OVERLAPPING, TOO_SHORT, USED, Sound, free_windows, plan_recording
+from evensong.night.index import read_source_folds
 from evensong.schemas import NightCut
 
 SETTINGS = NightCut(
@@ -335,3 +337,15 @@ def test_the_real_annotated_recordings(night, params):
         "Eurasian Blackbird": 32,
         "Eurasian Wren": 2,
     }
+
+
+def test_a_recording_without_clips_has_its_place_in_the_fold_table(field, params):
+    params(**PARAMS)
+    night_cut.main()
+    for stage in (night_scan, night_augment, night_index):
+        stage.main()
+    folds = read_source_folds(night_index.INDEX).set_index("source_id")["subset"]
+    recordings = pd.read_csv(CUT / "recordings.csv").set_index("source_id")
+    placed = folds[recordings.index]
+    assert set(placed) == {"val", "test"}
+    assert placed["north/n1_20240501.wav"] == "test"  # the exhaustive one is scored first

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import night_augment
+import night_cut
 import night_index
 import night_mels
 import night_scan
@@ -15,7 +16,7 @@ import night_train
 from evensong.errors import DataError, IntegrityError
 from evensong.night.index import read_array_names, read_fold_table
 
-STAGES = (night_scan, night_augment, night_index, night_mels)
+STAGES = (night_cut, night_scan, night_augment, night_index, night_mels)
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 
 

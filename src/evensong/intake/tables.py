@@ -26,6 +26,14 @@ def read_pool(path: Path) -> pd.DataFrame:
     return read_own_table(path, numbers=_POOL_NUMBERS, texts=_POOL_TEXTS)
 
 
+def read_recordings(path: Path) -> pd.DataFrame:
+    """Read the field recordings that night_cut found, as `read_own_table`; exhaustive is a truth value."""
+    table = read_own_table(
+        path, numbers=("duration_s", "n_frames"), texts=("path", "source_id", "sha256", "exhaustive")
+    )
+    return table.assign(exhaustive=table["exhaustive"] == "True")
+
+
 def read_own_table(path: Path, *, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table that a stage wrote.
 
