@@ -125,6 +125,7 @@ def test_train_stage_refuses_an_index_and_mels_of_two_pools(night, params, monke
 
 def test_index_stage_names_the_class_that_cannot_be_split(night, params):
     params(night__index__n_folds=4)
+    night_cut.main()
     night_scan.main()
     night_augment.main()
     with pytest.raises(DataError, match="class asio flammeus: 3 sources; 4 parts"):

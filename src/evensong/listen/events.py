@@ -6,7 +6,7 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from evensong.listen.windows import Scores
+from evensong.score.detection import Scores
 
 # Raven's own columns, then what it takes as annotations.
 COLUMNS = (

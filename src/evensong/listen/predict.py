@@ -18,8 +18,9 @@ from evensong.intake.names import counted, name_fault, printable
 from evensong.listen.events import merge_windows
 from evensong.listen.folds import TrainedFolds, read_folds
 from evensong.listen.outputs import QuarantineTable, SelectionTables, WindowTable
-from evensong.listen.windows import Listening, Scores, listening_of, score_recording
+from evensong.listen.windows import Listening, listening_of, score_recording
 from evensong.run.parallel import map_isolated
+from evensong.score.detection import Scores
 
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt
 
