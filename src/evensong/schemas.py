@@ -249,7 +249,14 @@ class NightDetect(Section):
     rule: Literal["f1", "precision"]  # a class's threshold: the best F1, or the lowest that reaches wanted_precision
     wanted_precision: Annotated[float, Field(gt=0, le=1)]
     min_events: Annotated[int, Field(ge=1)]  # in validation; a class with fewer gets default_threshold
-    default_threshold: Annotated[float, Field(gt=0, lt=1)]
+    default_threshold: Annotated[float, Field(ge=0.01, le=0.99)]
+
+    @field_validator("default_threshold")
+    @classmethod
+    def _in_hundredths(cls, value: float) -> float:
+        if value != round(value, 2):
+            raise ValueError("thresholds are hundredths, such as 0.35")
+        return value
 
 
 class VoiceScan(AudioLimits):
