@@ -28,11 +28,11 @@ def calls_of(rng, seconds, names, *, gap_s=3.0):
 
 
 def write_soundscape(path, seconds, calls, rng, *, quiet=None):
-    """Faint noise with a tone a call; without any sound in the `quiet` seconds, from and to."""
+    """Faint noise with a tone a call; almost without noise in the `quiet` seconds, from and to."""
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     wave = 0.01 * rng.standard_normal(time_s.size)
     if quiet:
-        wave[(time_s >= quiet[0]) & (time_s < quiet[1])] = 0
+        wave[(time_s >= quiet[0]) & (time_s < quiet[1])] *= 0.1
     for begin_s, end_s, name in calls:
         wave += np.where((time_s >= begin_s) & (time_s < end_s), 0.4 * np.sin(2 * np.pi * HZ[name] * time_s), 0)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
