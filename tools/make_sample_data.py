@@ -208,6 +208,71 @@ def write_night(root: Path) -> None:
             source_idx += 1
 
 
+# ---- field recordings
+
+
+FIELD_RATE_HZ, FIELD_SECONDS, FIELD_CALL_S = 16_000, 12, 2.2
+FIELD_CLASSES = ["asio_otus", "caprimulgus_europaeus", "gryllus_campestris", "hyla_arborea", "strix_aluco"]
+FIELD_SITES = {"moor": "Raven", "pond": "Audacity", "wood": "CSV"}  # the last one's are not exhaustive
+FIELD_NIGHTS = ["20240601", "20240602", "20240603", "20240604"]
+FIELD_NOISE = 6e-5  # of full scale; FLAC stores loud noise as it is
+
+
+def field_calls(site: str, night: str) -> list[tuple[float, float, str]]:
+    """What sounds in one recording: three calls, and two seconds or more without any; two of them may overlap."""
+    rng = generator("field calls", site, night)
+    names = rng.permutation(FIELD_CLASSES)[:3]
+    begins = np.array([0.7, 3.4 if rng.uniform() < 0.75 else 2.0, 9.0]) + rng.uniform(-0.4, 0.4, 3)
+    return [
+        (round(float(begin), 2), round(float(begin) + FIELD_CALL_S, 2), str(name))
+        for begin, name in zip(begins, names, strict=True)
+    ]
+
+
+def field_recording(site: str, night: str) -> Array:
+    """One recording: its calls, each of an individual of its own, over the faint noise of the site."""
+    rng = generator("field", site, night)
+    wave = FIELD_NOISE * noise(rng, FIELD_SECONDS * FIELD_RATE_HZ, FIELD_RATE_HZ, 0.5)
+    for begin_s, end_s, name in field_calls(site, night):
+        t = np.arange(round((end_s - begin_s) * FIELD_RATE_HZ)) / FIELD_RATE_HZ
+        call = SYNTHS[name](rng, draw_individual(rng), t, FIELD_RATE_HZ)
+        first = round(begin_s * FIELD_RATE_HZ)
+        fade = np.clip(np.minimum(t, t[-1] - t) / 0.05, 0, 1)
+        wave[first : first + t.size] += 10 ** (rng.uniform(-48, -36) / 20) * fade * call / np.abs(call).max()
+    return wave
+
+
+def write_field(root: Path) -> None:
+    """Write recordings by site with their tables, which ones are exhaustive, and the placeholder that DVC keeps."""
+    root.mkdir(parents=True)
+    (root / ".keep").touch()
+    listed, rows = ["recording,exhaustive"], ["file,start,end,label,annotator"]
+    for site, form in FIELD_SITES.items():
+        (root / site).mkdir()
+        for night in FIELD_NIGHTS:
+            path = root / site / f"{site}_{night}_2200.flac"
+            write_audio(path, field_recording(site, night), FIELD_RATE_HZ)
+            listed.append(f"{site}/{path.name},{'no' if form == 'CSV' else 'yes'}")
+            calls = field_calls(site, night)
+            if form == "Raven":
+                lines = [
+                    "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies"
+                ]
+                lines += [
+                    f"{n}\tSpectrogram 1\t1\t{b}\t{e}\t200\t7000\t{name}" for n, (b, e, name) in enumerate(calls, 1)
+                ]
+                table = path.with_name(f"{path.stem}.Table.1.selections.txt")
+            elif form == "Audacity":
+                lines = [f"{begin}\t{end}\t{name}" for begin, end, name in calls]
+                table = path.with_suffix(".txt")
+            else:
+                rows += [f"{site}/{path.name},{begin},{end},{name},made up" for begin, end, name in calls]
+                continue
+            table.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    (root / "annotations.csv").write_text("\n".join(rows) + "\n", encoding="utf-8", newline="\n")
+    (root / "recordings.csv").write_text("\n".join(listed) + "\n", encoding="utf-8", newline="\n")
+
+
 # ---- voices
 
 
@@ -339,13 +404,14 @@ OGG_CRC_TABLE = [crc_entry(byte) for byte in range(256)]
 
 
 def main() -> None:
-    """Write both tracks below an empty or absent folder."""
+    """Write both tracks, and the field recordings, below an empty or absent folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where to write; must not exist yet")
     root = parser.parse_args().folder
     if root.exists():
         parser.error(f"{root} exists; move it away first")
     write_night(root / "night")
+    write_field(root / "field")
     write_voice(root / "voice")
     files = [path for path in root.rglob("*") if path.is_file()]
     print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
