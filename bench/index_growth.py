@@ -28,7 +28,7 @@ from night_copy import ROOT, set_params
 TABLES = {
     "pool": "artifacts/night/pool.csv",
     "clips": "artifacts/night/scan/clips.csv",
-    "recordings": "artifacts/night/cut/recordings.csv",
+    "recordings": "artifacts/night/field/recordings.csv",
 }
 INDEX, METRICS = "artifacts/night/balanced_audio_index.db", "metrics/night/index.json"
 

@@ -16,7 +16,7 @@ from evensong.run.text import write_csv, write_json
 from evensong.schemas import Evaluate, NightDetect
 
 DATA = Path("data/field")
-CUT = Path("artifacts/night/cut")
+FIELD = Path("artifacts/night/field")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 MODEL = Path("artifacts/night/train")
 OUTPUT = Path("artifacts/night/detect")
@@ -28,8 +28,10 @@ PLOTS = Path("plots/night_detection")
 def main() -> None:
     settings, evaluate = load_section("night.detect", NightDetect), load_section("night.evaluate", Evaluate)
     ears, folds = read_ears(MODEL), read_source_folds(INDEX)
-    annotations = read_own_table(CUT / "annotations.csv", numbers=("begin_s", "end_s"), texts=("recording", "outcome"))
-    truth = detect.field_truth(read_recordings(CUT / "recordings.csv"), annotations, ears.classes, ears.background)
+    annotations = read_own_table(
+        FIELD / "annotations.csv", numbers=("begin_s", "end_s"), texts=("recording", "outcome")
+    )
+    truth = detect.field_truth(read_recordings(FIELD / "recordings.csv"), annotations, ears.classes, ears.background)
     wanted = {
         fold: [path for subset in ("val", "test") for path in detect.recordings_of(truth, folds, fold, subset)]
         for fold in ears.folds

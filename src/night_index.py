@@ -19,7 +19,7 @@ from evensong.schemas import NightIndex
 
 TABLE = Path("artifacts/night/pool.csv")
 CLIPS = Path("artifacts/night/scan/clips.csv")
-RECORDINGS = Path("artifacts/night/cut/recordings.csv")
+RECORDINGS = Path("artifacts/night/field/recordings.csv")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 METRICS = Path("metrics/night/index.json")
 PLOT = Path("plots/night_counts.csv")

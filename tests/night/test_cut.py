@@ -33,7 +33,9 @@ SETTINGS = NightCut(
     max_quarantined=0.5,
 )
 CUT = Path("artifacts/night/cut")
+FIELD = Path("artifacts/night/field")
 PARAMS = {
+    "night__sources": "both",
     "night__cut__padding_s": 0.1,
     "night__cut__background_clips": 4,
     "night__cut__max_quarantined": 0.5,
@@ -149,7 +151,7 @@ def field(night, params):
 
 
 def rows_of():
-    rows = pd.read_csv(CUT / "annotations.csv", keep_default_na=False)
+    rows = pd.read_csv(FIELD / "annotations.csv", keep_default_na=False)
     return list(zip(rows["recording"], rows["label"], rows["outcome"], rows["clips"], strict=True))
 
 
@@ -193,6 +195,14 @@ def test_clips_hold_the_samples_of_their_recording_at_its_own_rate(field):
         assert end <= 1.9 or begin >= 2.4 or end <= 5.9 or begin >= 6.3
 
 
+def test_without_use_for_them_no_clips_are_written(field, params, capsys):
+    params(**PARAMS | {"night__sources": "clips"})
+    night_cut.main()
+    assert [path.name for path in CUT.rglob("*")] == ["cut.csv"]
+    assert rows_of()[0] == ("north/n1_20240501.wav", "owl", "used", 1)
+    assert "no clips are written: night.sources is clips" in capsys.readouterr().out
+
+
 def test_the_same_bytes_again_and_for_any_number_of_workers(field, params):
     def outputs():
         return {path: path.read_bytes() for path in sorted(CUT.rglob("*")) if path.is_file()}
@@ -209,7 +219,7 @@ def test_a_source_is_the_recording_or_what_the_pattern_finds_in_its_name(field, 
     assert set(pd.read_csv(CUT / "cut.csv")["source_id"]) == {"north/n1_20240501.wav", "north/n1_20240502.WAV"}
     params(**PARAMS, night__scan__group_pattern=r"^(n\d)_")
     night_cut.main()
-    recordings = pd.read_csv(CUT / "recordings.csv")
+    recordings = pd.read_csv(FIELD / "recordings.csv")
     assert recordings["source_id"].tolist() == ["n1", "n1", "south/s1.flac"]
 
 
@@ -218,7 +228,7 @@ def test_recordings_csv_says_exhaustive_and_a_row_that_cannot_be_read_says_no(fi
         "recording,exhaustive\ns1.flac,true\nnorth/n1_20240502.wav,true\nn1_20240501.wav,false\nlost.wav,true\n"
     )
     night_cut.main()
-    recordings = pd.read_csv(CUT / "recordings.csv")
+    recordings = pd.read_csv(FIELD / "recordings.csv")
     # n1_20240501: the list says no, its table yes; n1_20240502 has a row without a time
     assert recordings["exhaustive"].tolist() == [False, False, True]
     (field / "recordings.csv").write_text("recording,exhaustive\ns1.flac,perhaps\n")
@@ -233,7 +243,7 @@ def test_a_recording_of_a_dying_recorder_counts_as_far_as_it_goes(field):
     noisy = write_recording(flac, 60, (1, 1.3, 1500))
     noisy.write_bytes(noisy.read_bytes()[:300_000])
     night_cut.main()
-    recordings = pd.read_csv(CUT / "recordings.csv", index_col="path", keep_default_na=False)
+    recordings = pd.read_csv(FIELD / "recordings.csv", index_col="path", keep_default_na=False)
     assert recordings.loc["north/n1_20240501.wav", "duration_s"] == 5.0
     assert 1 < recordings.loc["south/s1.flac", "duration_s"] < 60
     assert (recordings["warnings"] == "W_CUT_SHORT").tolist() == [True, False, True]
@@ -257,7 +267,7 @@ def test_formats_that_nothing_reads_are_named(field):
     for name in ("a.wac", "b.w4v", "c.mp4"):
         (field / name).write_bytes(b"x")
     night_cut.main()
-    table = pd.read_csv(CUT / "quarantine.csv").set_index("path")
+    table = pd.read_csv(FIELD / "quarantine.csv").set_index("path")
     assert table.loc[["a.wac", "b.w4v", "c.mp4"], "reason"].tolist() == ["Q_FORMAT"] * 3
 
 
@@ -275,12 +285,12 @@ def test_two_recordings_of_one_name_are_told_apart_by_their_folders(field):
     ]
     assert (
         "2 recordings '0300.wav', such as a/0300.wav and b/0300.wav; name the folder too"
-        in (CUT / "annotations.csv").read_text()
+        in (FIELD / "annotations.csv").read_text()
     )
 
 
 def test_labels_that_differ_in_case_are_refused(field, params):
-    params(night__cut__max_quarantined=0.5)
+    params(night__cut__max_quarantined=0.5, night__sources="both")
     with pytest.raises(DataError, match=r"labels 'OWL' and 'owl' differ only in upper and lower case"):
         night_cut.main()
 
@@ -297,7 +307,7 @@ def test_without_field_recordings_the_stage_writes_empty_tables(night, capsys):
 
 def test_scan_and_pool_take_clips_from_the_field_or_from_both(field, params, capsys):
     base = PARAMS | {"night__scan__min_seconds": 0.1}
-    params(night__sources="both", **base)
+    params(**base)
     night_cut.main()
     night_scan.main()
     assert "15 clips of 2 classes from data/night" in capsys.readouterr().out
@@ -307,7 +317,7 @@ def test_scan_and_pool_take_clips_from_the_field_or_from_both(field, params, cap
     night_augment.main()
     pool = pd.read_csv("artifacts/night/pool.csv")
     assert set(pool["class_name"]) == {"asio flammeus", "Flugzeug é", "owl", "frog", "background"}
-    params(night__sources="field", **base)
+    params(**base | {"night__sources": "field"})
     night_scan.main()
     assert set(pd.read_csv("artifacts/night/scan/clips.csv")["origin"]) == {"field"}
 
@@ -327,7 +337,7 @@ def test_tables_among_the_clips_are_named_with_what_to_do(night, capsys):
 @pytest.mark.skipif(not (REAL / "field").is_dir(), reason="no real recordings beside the checkout")
 def test_the_real_annotated_recordings(night, params):
     shutil.copytree(REAL / "field" / "annotated", "data/field")
-    params(night__mels__clip_seconds=2.5)
+    params(night__sources="both", night__mels__clip_seconds=2.5)
     night_cut.main()
     counts = json.loads(Path("metrics/night/cut.json").read_text())["cut"]
     assert counts["rows_by_outcome"] == {"file missing": 13, "used": 24}
@@ -340,12 +350,12 @@ def test_the_real_annotated_recordings(night, params):
 
 
 def test_a_recording_without_clips_has_its_place_in_the_fold_table(field, params):
-    params(**PARAMS)
+    params(**PARAMS | {"night__sources": "clips"})
     night_cut.main()
     for stage in (night_scan, night_augment, night_index):
         stage.main()
     folds = read_source_folds(night_index.INDEX).set_index("source_id")["subset"]
-    recordings = pd.read_csv(CUT / "recordings.csv").set_index("source_id")
+    recordings = pd.read_csv(FIELD / "recordings.csv").set_index("source_id")
     placed = folds[recordings.index]
     assert set(placed) == {"val", "test"}
     assert placed["north/n1_20240501.wav"] == "test"  # the exhaustive one is scored first

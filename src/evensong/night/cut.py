@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -193,46 +193,42 @@ class _Task:
     may_be_silent: tuple[bool, ...]
 
 
-def cut_field(
-    found: Field,
-    root: Path,
-    folder: Path,
-    *,
-    settings: NightCut,
-    clip_s: float,
-    background: Sequence[str],
-    workers: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write every clip, mono at its recording's own rate.
+@dataclass(frozen=True)
+class FieldPlan:
+    """What is to be cut.
+
+    Attributes:
+        recordings: by path, no duplicates.
+        windows: by path.
+        rows: of the tables, with class_name, outcome, detail and clips.
+    """
+
+    recordings: pd.DataFrame
+    windows: dict[str, list[Window]]
+    rows: pd.DataFrame
+
+    def without_clips(self) -> "FieldPlan":
+        """The same account, and nothing to cut."""
+        return replace(self, windows={path: [] for path in self.windows})
+
+
+def plan_field(found: Field, *, settings: NightCut, clip_s: float, background: Sequence[str]) -> FieldPlan:
+    """Plan the clips of all recordings.
 
     Args:
-        root: data/field.
-        folder: one folder a class is made in it.
         clip_s: length of a clip; shorter where the recording is.
         background: classes that may be in any clip; the first is that of the drawn ones.
 
-    Returns:
-        Clips, CUT_COLUMNS, sorted by path; and the rows of the tables with class_name, outcome, detail and clips.
-
     Raises:
         DataError: labels that differ only in case.
-        IntegrityError: a recording is not what was read before.
     """
     rows = classes_of(found.rows, settings).assign(clips=0)
-    is_first = found.recordings["duplicate_of"] == ""
-    recordings = found.recordings[is_first].set_index("path")
-    stems = unique_slugs({str(one): PurePosixPath(str(path)).stem for path, one in recordings["sha256"].items()})
+    recordings = found.recordings[found.recordings["duplicate_of"] == ""].set_index("path")
     windows: dict[str, list[Window]] = {}
     free: dict[str, list[float]] = {}
     outcomes: dict[int, tuple[str, str, int]] = {}
     for path, recording in recordings.iterrows():
-        here = rows[(rows["recording"] == path) & (rows["outcome"].isin(("", NOT_WANTED, NOT_A_CLASS)))]
-        sounds = [
-            Sound(int(row), begin, end, name)
-            for row, begin, end, name in zip(
-                here.index, here["begin_s"], here["end_s"], here["class_name"], strict=True
-            )
-        ]
+        sounds = _sounds(rows[rows["recording"] == path])
         wanted = [sound for sound in sounds if rows.at[sound.row, "outcome"] == ""]
         heard = [sound for sound in sounds if sound.class_name not in background]
         planned = plan_recording(wanted, heard, recording["duration_s"], clip_s, settings)
@@ -245,7 +241,16 @@ def cut_field(
         rows[name] = [outcomes.get(row, (old,) * 3)[n] for row, old in enumerate(rows[name])]
     for path, begin_s in _drawn(free, recordings["sha256"].to_dict(), settings):
         windows[path].append(Window(begin_s, background[0], -1))
-    return _write(recordings, windows, rows, stems, root, folder, clip_s, workers), rows
+    return FieldPlan(recordings, windows, rows)
+
+
+def _sounds(rows: pd.DataFrame) -> list[Sound]:
+    """The rows of one recording that are a sound in it, wanted or not."""
+    here = rows[rows["outcome"].isin(("", NOT_WANTED, NOT_A_CLASS))]
+    return [
+        Sound(int(row), begin, end, name)
+        for row, begin, end, name in zip(here.index, here["begin_s"], here["end_s"], here["class_name"], strict=True)
+    ]
 
 
 def _drawn(free: dict[str, list[float]], sha256s: dict[Any, str], settings: NightCut) -> list[tuple[str, float]]:
@@ -258,38 +263,36 @@ def _drawn(free: dict[str, list[float]], sha256s: dict[Any, str], settings: Nigh
     return [(path, begin_s) for _, _, path, begin_s in sorted(turns)[: settings.background_clips]]
 
 
-def _write(
-    recordings: pd.DataFrame,
-    windows: dict[str, list[Window]],
-    rows: pd.DataFrame,
-    stems: dict[str, str],
-    root: Path,
-    folder: Path,
-    clip_s: float,
-    workers: int,
-) -> pd.DataFrame:
+def write_clips(plan: FieldPlan, root: Path, folder: Path, clip_s: float, *, workers: int) -> pd.DataFrame:
+    """Write every clip, mono at its recording's own rate.
+
+    Args:
+        root: data/field.
+        folder: one folder a class is made in it.
+        workers: processes; no byte depends on it.
+
+    Returns:
+        CUT_COLUMNS, sorted by path; background without any sound is left out.
+
+    Raises:
+        IntegrityError: a recording is not what was read before.
+    """
+    stems = unique_slugs({str(one): PurePosixPath(str(path)).stem for path, one in plan.recordings["sha256"].items()})
     table, tasks = [], []
-    for path, recording in recordings.iterrows():
-        planned = sorted(set(windows[str(path)]), key=lambda one: (one.begin_s, one.class_name, one.row))
-        if not planned:
-            continue
-        names = [
-            f"{one.class_name}/{stems[recording['sha256']]}_{round(one.begin_s * 1000):09d}ms.wav" for one in planned
-        ]
-        for one, name in zip(planned, names, strict=True):
-            origin = [rows.at[one.row, key] for key in CUT_COLUMNS[-3:]] if one.row >= 0 else ["", "", 0]
+    for path, recording in plan.recordings.iterrows():
+        windows = sorted(set(plan.windows[str(path)]), key=lambda one: (one.begin_s, one.class_name, one.row))
+        stem, names = stems[recording["sha256"]], []
+        for one in windows:
+            names.append(f"{one.class_name}/{stem}_{round(one.begin_s * 1000):09d}ms.wav")
+            origin = [plan.rows.at[one.row, key] for key in CUT_COLUMNS[-3:]] if one.row >= 0 else ["", "", 0]
             end_s = min(one.begin_s + clip_s, recording["duration_s"])
-            table.append([name, one.class_name, recording["source_id"], path, one.begin_s, end_s, *origin])
+            table.append([names[-1], one.class_name, recording["source_id"], path, one.begin_s, end_s, *origin])
             (folder / one.class_name).mkdir(parents=True, exist_ok=True)
-        tasks.append(
-            _Task(
-                *(root / str(path), recording["sha256"], int(recording["sample_rate_hz"]), int(recording["n_frames"])),
-                clip_s,
-                tuple(one.begin_s for one in planned),
-                tuple(folder / name for name in names),
-                tuple(one.row >= 0 for one in planned),
-            )
-        )
+        begins, outs = tuple(one.begin_s for one in windows), tuple(folder / name for name in names)
+        form = int(recording["sample_rate_hz"]), int(recording["n_frames"])
+        may_be_silent = tuple(one.row >= 0 for one in windows)
+        if windows:
+            tasks.append(_Task(root / str(path), recording["sha256"], *form, clip_s, begins, outs, may_be_silent))
     written = {name for names in map_tasks(_cut, tasks, workers=workers, label="night_cut") for name in names}
     clips = pd.DataFrame(table, columns=CUT_COLUMNS).drop_duplicates("path")
     clips = clips[clips["path"].map(lambda name: str(folder / name)).isin(written)]

@@ -50,6 +50,11 @@ class FieldTruth:
     classes: list[str]
     labels: list[int]
 
+    @property
+    def exhaustive(self) -> set[str]:
+        """Paths of the exhaustive recordings."""
+        return set(self.recordings.loc[self.recordings["exhaustive"], "path"])
+
 
 def field_truth(
     recordings: pd.DataFrame, annotations: pd.DataFrame, classes: Sequence[str], background: Sequence[str]
@@ -119,30 +124,24 @@ def detect(
         heard: scores by fold and path; None where a recording is too short.
         window_s: length of a window.
     """
-    numbers = sorted({fold for fold, _ in heard})
     shape = (len(LEVELS), len(truth.classes), len(THRESHOLDS), 4)
-    is_exhaustive = dict(zip(truth.recordings["path"], truth.recordings["exhaustive"], strict=True))
-
-    def counted(fold: int, path: str) -> Ints:
-        return _count(truth, heard[fold, path], path, settings.min_overlap, window_s, is_exhaustive[path])
-
-    every, curves = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    thresholds, counts, detections, events, tested = {}, [], [], [], []
-    for fold in numbers:
+    every, curves, thresholds = np.zeros(shape, np.int64), np.zeros(shape, np.int64), {}
+    counts, detections, events, tested = [], [], [], []
+    for fold in sorted({fold for fold, _ in heard}):
         validation = np.zeros(shape, np.int64)
         for path in recordings_of(truth, folds, fold, "val"):
-            validation += counted(fold, path)
+            validation += _count(truth, heard[fold, path], path, settings.min_overlap, window_s)
         every += validation
-        chosen = _choose(validation, truth.classes, settings)
-        thresholds[fold] = np.array([one["threshold"] for one in chosen.values()])
-        at = [THRESHOLDS.index(threshold) for threshold in thresholds[fold].tolist()]
+        chosen = [one["threshold"] for one in _choose(validation, truth.classes, settings).values()]
+        thresholds[fold] = np.array(chosen)
+        places = [THRESHOLDS.index(threshold) for threshold in chosen]
         for path in recordings_of(truth, folds, fold, "test"):
-            whole = counted(fold, path)
+            whole = _count(truth, heard[fold, path], path, settings.min_overlap, window_s)
             curves += whole
-            counts.append(whole[:, np.arange(len(at)), at])
+            counts.append(whole[:, np.arange(len(places)), places])
             tested.append({"fold": fold, "path": path})
-            found = _rows(truth, heard[fold, path], path, thresholds[fold], settings.min_overlap, window_s)
-            detections += [{"fold": fold, **row, **_unsure(row, is_exhaustive[path])} for row in found[0]]
+            found = _rows(truth, heard[fold, path], path, chosen, settings.min_overlap, window_s)
+            detections += [{"fold": fold, **row} for row in found[0]]
             events += [{"fold": fold, **row} for row in found[1]]
     columns = ["fold", "recording", "class", "begin_s", "end_s"]
     return Detected(
@@ -156,14 +155,12 @@ def detect(
     )
 
 
-def _count(
-    truth: FieldTruth, scores: Scores | None, path: str, share: float, window_s: float, is_exhaustive: bool
-) -> Ints:
+def _count(truth: FieldTruth, scores: Scores | None, path: str, share: float, window_s: float) -> Ints:
     if scores is None:  # too short to hear: its events are missed
         scores = Scores(np.zeros(0), np.zeros(0), np.zeros((0, len(truth.classes))))
     else:
         scores = Scores(scores.begins_s, scores.ends_s, scores.probs[:, truth.labels])
-    return count(scores, truth.events[path], share, window_s, is_exhaustive=is_exhaustive)
+    return count(scores, truth.events[path], share, window_s, is_exhaustive=path in truth.exhaustive)
 
 
 def _choose(validation: Ints, classes: Sequence[str], settings: NightDetect) -> dict[str, dict[str, Any]]:
@@ -184,16 +181,17 @@ def _choose(validation: Ints, classes: Sequence[str], settings: NightDetect) -> 
 
 
 def _rows(
-    truth: FieldTruth, scores: Scores | None, path: str, thresholds: Floats, share: float, window_s: float
+    truth: FieldTruth, scores: Scores | None, path: str, thresholds: Sequence[float], share: float, window_s: float
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Detections with their outcome, and events with whether they are found."""
     detections, events = [], []
+    wrong = "wrong" if path in truth.exhaustive else ""
     for name, label, threshold, spans in zip(truth.classes, truth.labels, thresholds, truth.events[path], strict=True):
         found = detections_of(scores, label, threshold) if scores is not None else np.zeros((0, 2))
         is_found, is_right = match(spans, found, share, window_s)
         start = {"recording": path, "class": name}
         detections += [
-            {**start, "begin_s": begin, "end_s": end, "outcome": "right" if right else "wrong"}
+            {**start, "begin_s": begin, "end_s": end, "outcome": "right" if right else wrong}
             for (begin, end), right in zip(found.tolist(), is_right, strict=True)
         ]
         events += [
@@ -201,10 +199,6 @@ def _rows(
             for (begin, end), one in zip(spans.tolist(), is_found, strict=True)
         ]
     return detections, events
-
-
-def _unsure(row: Mapping[str, Any], is_exhaustive: bool) -> dict[str, str]:
-    return {"outcome": ""} if row["outcome"] == "wrong" and not is_exhaustive else {}
 
 
 def macro_scores(counts: Ints | Floats) -> dict[str, Floats]:
