@@ -103,6 +103,8 @@ def test_without_events_or_detections_rates_are_undefined():
     assert np.isnan(average_precision(np.zeros((99, 4), int)))
     assert np.isnan(rates(np.zeros(4)).f1)
     assert rates(np.array([3, 0, 0, 0])).f1 == 0
+    # found where not everything is annotated, and never detected where it is
+    assert np.isnan(rates(np.array([3, 2, 0, 0])).f1)
 
 
 SPANS = st.lists(

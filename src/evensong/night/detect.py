@@ -94,7 +94,7 @@ class Detected:
     Attributes:
         tested: one row a test recording: fold, path, source_id, exhaustive, duration_s.
         counts: (n_tested, 2, n_classes, 4) COUNTS at the thresholds of each recording's fold, by `LEVELS`.
-        curves: (2, n_classes, n_thresholds, 4) COUNTS of all test recordings.
+        curves: (2, n_classes, n_thresholds, 4) COUNTS of the exhaustive test recordings.
         thresholds: by fold, (n_classes,).
         chosen: by class, threshold for later use and where it is from, over the validation recordings of all folds.
         detections: fold, recording, class, begin_s, end_s, outcome (right, wrong, or blank where nobody knows).
@@ -137,7 +137,7 @@ def detect(
         places = [THRESHOLDS.index(threshold) for threshold in chosen]
         for path in recordings_of(truth, folds, fold, "test"):
             whole = _count(truth, heard[fold, path], path, settings.min_overlap, window_s)
-            curves += whole
+            curves += whole if path in truth.exhaustive else 0
             counts.append(whole[:, np.arange(len(places)), places])
             tested.append({"fold": fold, "path": path})
             found = _rows(truth, heard[fold, path], path, chosen, settings.min_overlap, window_s)

@@ -15,7 +15,7 @@ from evensong.errors import DataError, InputFault
 from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import Problems, read_table
 from evensong.intake.listing import Entry, Kind, list_files
-from evensong.intake.names import name_fault, nfc, printable
+from evensong.intake.names import counted, name_fault, nfc, printable
 from evensong.intake.opening import equal_contents, open_all
 from evensong.intake.problems import tell_names
 from evensong.intake.quarantine import check_budget, quarantine_table
@@ -79,7 +79,7 @@ def read_field(root: Path, settings: NightCut, *, group_pattern: str | None, wor
     is_table = {*tables, *refused, *([RECORDINGS_FILE] if (root / RECORDINGS_FILE).is_file() else [])}
     quarantine = quarantine_table(root, [entry for entry in entries if entry.path not in is_table], opened)
     check_budget(quarantine, entries, settings.max_quarantined, "field recordings", "night.cut", tell_names)
-    notes += [f"{path}: labels are those of column {tables[path].label_column!r}" for path in _with_column(tables)]
+    notes += _label_notes(tables)
     notes += [f"{path}: not read: {why}" for path, why in refused.items()]
     columns = ["table", "line", "recording", "begin_s", "end_s", "label", "annotator", "outcome", "detail"]
     return Field(recordings[RECORDING_COLUMNS], pd.DataFrame(rows, columns=columns), quarantine, notes)
@@ -151,8 +151,16 @@ def _read_tables(
     return tables, refused
 
 
-def _with_column(tables: Mapping[str, AnnotationTable]) -> list[str]:
-    return [path for path, table in tables.items() if table.label_column]
+def _label_notes(tables: Mapping[str, AnnotationTable]) -> list[str]:
+    """Which columns the labels are of, a line a column."""
+    of_column: dict[str, list[str]] = {}
+    for path, table in tables.items():
+        if table.label_column:
+            of_column.setdefault(table.label_column, []).append(path)
+    return [
+        f"labels of {counted(len(paths), 'table')}, such as {paths[0]}: column {column!r}"
+        for column, paths in of_column.items()
+    ]
 
 
 class _Names:

@@ -131,12 +131,16 @@ def count(scores: Scores, events: Sequence[Floats], share: float, window_s: floa
 
 
 def rates(counts: Floats | Ints) -> Rates:
-    """Precision, recall and F1 of (..., 4) COUNTS. With events and no detection F1 is 0, and precision undefined."""
+    """Precision, recall and F1 of (..., 4) COUNTS; without a detection precision is undefined.
+
+    F1 is then 0, but undefined where events were found: those lie in recordings where nobody knows what is wrong.
+    """
     events, found, detections, right = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision, recall = right / detections, found / events
         both = np.nan_to_num(precision) + recall
-        f1 = np.where(both > 0, 2 * np.nan_to_num(precision) * recall / both, np.where(np.isnan(recall), np.nan, 0.0))
+        f1 = np.where(both > 0, 2 * np.nan_to_num(precision) * recall / both, 0.0)
+    f1 = np.where(np.isnan(recall) | (np.isnan(precision) & (found > 0)), np.nan, f1)
     return Rates(precision, recall, f1)
 
 
