@@ -194,7 +194,7 @@ def test_the_real_tables():
     found = {name: (table.kind, table.label_column, len(usable(table))) for name, table in tables.items()}
     assert found == {
         "EmptyExample.Table.1.selections.txt": ("raven", "", 0),
-        "MSD-0003_20180427_2minstart00.Table.1.selections.txt": ("raven", "Species", 10),
+        "MSD-0003_20180427_2minstart00.Table.1.selections.txt": ("raven", "Species", 9),  # and one row without a label
         "raven_with_Annotation_col.txt": ("raven", "Annotation", 1),
     }
     table = read_annotations(REAL / "field" / "annotated" / "annotations.csv")

@@ -141,7 +141,7 @@ def test_stage_reruns_for_every_value_it_reads_and_replaces_its_outputs_whole():
 @pytest.mark.fault("C22")
 def test_arrays_of_older_settings_are_replaced_and_never_mixed(night, params, tmp_path):
     params(night__augment__transforms=["noise"])
-    for stage in (night_scan, night_augment, night_index, night_mels):
+    for stage in (night_cut, night_scan, night_augment, night_index, night_mels):
         stage.main()
     old = tmp_path / "old"
     shutil.copytree("artifacts/night/mels", old)
