@@ -34,7 +34,7 @@ repro: data ## run both tracks, and print the result
 
 night: data ## run the night track
 	@$(PREFLIGHT)
-	dvc repro night_evaluate
+	dvc repro night_evaluate night_detect
 	@evensong results night
 
 voice: data ## run the voice track

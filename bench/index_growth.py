@@ -25,7 +25,11 @@ import numpy as np
 import pandas as pd
 from night_copy import ROOT, set_params
 
-TABLES = {"pool": "artifacts/night/pool.csv", "clips": "artifacts/night/scan/clips.csv"}
+TABLES = {
+    "pool": "artifacts/night/pool.csv",
+    "clips": "artifacts/night/scan/clips.csv",
+    "recordings": "artifacts/night/field/recordings.csv",
+}
 INDEX, METRICS = "artifacts/night/balanced_audio_index.db", "metrics/night/index.json"
 
 
@@ -45,7 +49,7 @@ def make_originals(n_classes: int, n_files: int, spanning: float) -> pd.DataFram
 
 
 def write_tables(folder: Path, originals: pd.DataFrame) -> None:
-    """The two tables that night_index reads."""
+    """The tables that night_index reads."""
     rng = np.random.default_rng(8)
     names = originals["label"].map("class {:04d}".format)
     path = names + "/" + originals.index.astype(str) + ".wav"
@@ -65,7 +69,9 @@ def write_tables(folder: Path, originals: pd.DataFrame) -> None:
     pool = pool.assign(is_augmented=(pool["copy"] > 0).astype(int), mel_row=pool.groupby("class_name").cumcount())
     pool = pool.assign(augmentation_type=np.where(pool["copy"] > 0, "noise", "original"))
     pool = pool.assign(file_path=pool["class_slug"] + "/" + pool.index.astype(str) + "_" + pool["copy"].astype(str))
-    for name, table in (("pool", pool), ("clips", clips)):
+    clips = clips.assign(origin="clips")
+    recordings = pd.DataFrame(columns=["path", "source_id", "sha256", "exhaustive", "duration_s", "n_frames"])
+    for name, table in (("pool", pool), ("clips", clips), ("recordings", recordings)):
         (folder / TABLES[name]).parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(folder / TABLES[name], index=False)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy
 from night_copy import make_copy, remove, set_params
 
-STAGES = ("night_scan", "night_augment", "night_index", "night_mels")
+STAGES = ("night_cut", "night_scan", "night_augment", "night_index", "night_mels")
 OUTPUTS = {
     "pool": "artifacts/night/pool",
     "pool.csv": "artifacts/night/pool.csv",

@@ -69,6 +69,8 @@ def make_copy(folder: Path, clips: Path, workers: int) -> Path:
             shutil.copy2(ROOT / name, copy / name)
     for class_folder in sorted(path for path in clips.iterdir() if path.is_dir()):
         shutil.copytree(class_folder, copy / "data/night" / class_folder.name)
+    (copy / "data/field").mkdir(parents=True)
+    (copy / "data/field/.keep").touch()
     git = ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "init.defaultBranch=main"]
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "the checkout as it is"]):
         subprocess.run([*git, *arguments], cwd=copy, check=True, stdout=subprocess.DEVNULL)

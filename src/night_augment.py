@@ -8,13 +8,13 @@ from evensong.night.band import lost_energy
 from evensong.night.plan import plan_pool
 from evensong.night.pool import build_pool, describe_pool
 from evensong.intake.tables import read_clips
-from evensong.params import load_section
+from evensong.params import load_section, load_value
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
-from evensong.schemas import NightAugment
+from evensong.schemas import LABELS, NightAugment
 
-DATA = Path("data/night")
+ROOTS = {"clips": Path("data/night"), "field": Path("artifacts/night/cut")}
 CLIPS = Path("artifacts/night/scan/clips.csv")
 POOL = Path("artifacts/night/pool")
 TABLE = Path("artifacts/night/pool.csv")
@@ -23,10 +23,11 @@ METADATA = Path("artifacts/night/pool_metadata.json")
 
 def main() -> None:
     settings = load_section("night.augment", NightAugment)
+    background = load_value("night.scan.background", LABELS)
     clips = read_clips(CLIPS)
-    plan, unused = plan_pool(clips[clips["status"] == "used"], settings)
+    plan, unused = plan_pool(clips[clips["status"] == "used"], settings, background)
     with publishing("night_augment", [POOL, TABLE, METADATA]) as staged:
-        pool = build_pool(plan, clips, root=DATA, folder=staged[POOL], settings=settings, workers=n_workers())
+        pool = build_pool(plan, clips, roots=ROOTS, folder=staged[POOL], settings=settings, workers=n_workers())
         write_csv(staged[TABLE], pool, "%.6g")
         write_json(staged[METADATA], describe_pool(pool, clips, unused, settings))
     print(f"{len(pool)} pool files of {pool['class_name'].nunique()} classes")

@@ -7,10 +7,10 @@ from pathlib import Path
 from evensong.learn.cv import Training, run_folds
 from evensong.night.index import read_array_names, read_fold_table, read_pool_sha256
 from evensong.night.mel_settings import read_mel_settings
-from evensong.params import load_section
+from evensong.params import load_section, load_value
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
-from evensong.schemas import TrackTrain, Train
+from evensong.schemas import LABELS, TrackTrain, Train
 
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 MELS = Path("artifacts/night/mels")
@@ -25,6 +25,7 @@ def main() -> None:
         classes=classes,
         track=load_section("night.train", TrackTrain),
         train=load_section("train", Train),
+        background=load_value("night.scan.background", LABELS),
         mels=read_mel_settings(MELS, read_pool_sha256(INDEX)),
     )
     with publishing("night_train", [OUTPUT]) as staged:

@@ -215,7 +215,7 @@ FIELD_RATE_HZ, FIELD_SECONDS, FIELD_CALL_S = 16_000, 12, 2.2
 FIELD_CLASSES = ["asio_otus", "caprimulgus_europaeus", "gryllus_campestris", "hyla_arborea", "strix_aluco"]
 FIELD_SITES = {"moor": "Raven", "pond": "Audacity", "wood": "CSV"}  # the last one's are not exhaustive
 FIELD_NIGHTS = ["20240601", "20240602", "20240603", "20240604"]
-FIELD_NOISE = 6e-5  # of full scale; FLAC stores loud noise as it is
+FIELD_NOISE = 0.02  # RMS, of full scale
 
 
 def field_calls(site: str, night: str) -> list[tuple[float, float, str]]:
@@ -230,7 +230,7 @@ def field_calls(site: str, night: str) -> list[tuple[float, float, str]]:
 
 
 def field_recording(site: str, night: str) -> Array:
-    """One recording: its calls, each of an individual of its own, over the faint noise of the site."""
+    """One recording: its calls, each of an individual of its own, over the noise of the site."""
     rng = generator("field", site, night)
     wave = FIELD_NOISE * noise(rng, FIELD_SECONDS * FIELD_RATE_HZ, FIELD_RATE_HZ, 0.5)
     for begin_s, end_s, name in field_calls(site, night):
@@ -238,7 +238,8 @@ def field_recording(site: str, night: str) -> Array:
         call = SYNTHS[name](rng, draw_individual(rng), t, FIELD_RATE_HZ)
         first = round(begin_s * FIELD_RATE_HZ)
         fade = np.clip(np.minimum(t, t[-1] - t) / 0.05, 0, 1)
-        wave[first : first + t.size] += 10 ** (rng.uniform(-48, -36) / 20) * fade * call / np.abs(call).max()
+        call = FIELD_NOISE * 10 ** (rng.uniform(4, 12) / 20) * call / (np.sqrt(np.mean(call**2)) + 1e-9)
+        wave[first : first + t.size] += fade * call
     return wave
 
 
@@ -250,7 +251,7 @@ def write_field(root: Path) -> None:
     for site, form in FIELD_SITES.items():
         (root / site).mkdir()
         for night in FIELD_NIGHTS:
-            path = root / site / f"{site}_{night}_2200.flac"
+            path = root / site / f"{site}_{night}_2200.ogg"
             write_audio(path, field_recording(site, night), FIELD_RATE_HZ)
             listed.append(f"{site}/{path.name},{'no' if form == 'CSV' else 'yes'}")
             calls = field_calls(site, night)

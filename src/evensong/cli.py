@@ -77,9 +77,14 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--min-score",
         type=float,
-        default=0.5,
         metavar="P",
-        help="for the selection tables alone (default: %(default)s)",
+        help="for the selection tables alone: one for all classes (default: the thresholds, or 0.5 without any)",
+    )
+    parser.add_argument(
+        "--thresholds",
+        type=Path,
+        metavar="FILE",
+        help="of night_detect, for the selection tables (default: detect/thresholds.json beside the model's folder)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes, a recording each (default: one a core)")
     parser.set_defaults(run=_predict)
@@ -131,6 +136,7 @@ def _predict(options: argparse.Namespace) -> None:
             raven=options.raven,
             hop_seconds=options.hop_seconds,
             min_score=options.min_score,
+            thresholds=options.thresholds,
             workers=n_cores() if options.workers is None else options.workers,
         )
     )

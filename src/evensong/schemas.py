@@ -52,6 +52,12 @@ Seeds = Annotated[list[Seed], AfterValidator(_unique)]
 FoldNumber = Annotated[int, Field(ge=0)]
 Folds = Literal["all"] | Annotated[list[FoldNumber], Field(min_length=1), AfterValidator(_unique)]  # those to train
 FOLDS: TypeAdapter[Any] = TypeAdapter(Folds)  # night.train.folds, voice.train.folds
+Labels = Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(_unique)]
+Sources = Literal["clips", "field", "both"]
+LABELS: TypeAdapter[list[str]] = TypeAdapter(Labels)  # night.scan.background
+SOURCES: TypeAdapter[Sources] = TypeAdapter(Sources)  # night.sources
+PATTERN: TypeAdapter[str | None] = TypeAdapter(Annotated[str | None, AfterValidator(_is_pattern)])
+SECONDS: TypeAdapter[float] = TypeAdapter(Positive)  # night.mels.clip_seconds
 SUBDBS: TypeAdapter[list[int]] = TypeAdapter(SubDbs)  # voice.subdbs
 SEEDS: TypeAdapter[list[int]] = TypeAdapter(Seeds)  # voice.control_seeds
 
@@ -91,12 +97,26 @@ class AudioLimits(Section):
 
 
 class NightScan(AudioLimits):
-    """night.scan: which files are clips, and which clips share a source."""
+    """night.scan: which files are clips, which clips share a source, and which classes are no detection."""
 
     group_pattern: str | None  # one capture group = the source, searched in the file name
     recursive: bool
+    background: Labels  # classes that are trained and never reported
 
     _pattern = field_validator("group_pattern")(_is_pattern)
+
+
+class NightCut(Section):
+    """night.cut: which annotations of data/field become clips, and how."""
+
+    padding_s: Annotated[float, Field(ge=0, le=60)]  # kept on either side of an annotation
+    min_overlap_s: Positive  # of a window and an annotation; shorter annotations are too short
+    label_column: Annotated[str, Field(min_length=1)] | None  # null: the first of the usual names
+    label_map: dict[str, str]  # label in the tables: class; others stay as they are
+    labels: Labels  # classes that are cut; empty: all
+    background_clips: Annotated[int, Field(ge=0, le=1_000_000)]  # drawn where exhaustive recordings have no annotation
+    seed: Seed
+    max_quarantined: Share  # share of the recordings; above it the stage stops
 
 
 class NightAugment(Section):
@@ -105,6 +125,7 @@ class NightAugment(Section):
     seed: Seed
     target_samples: Annotated[int, Field(ge=1, le=1_000_000)]  # pool files a class
     max_copies: Annotated[int, Field(ge=1, le=10_000)]  # augmented copies of one original
+    background_target: Annotated[int, Field(ge=1, le=1_000_000)] | None  # of a background class; null: as the others
     cap_majority: bool
     sample_rate_hz: Annotated[int, Field(ge=4_000, le=500_000)]
     transforms: Annotated[list[Transform], Field(min_length=1)]
@@ -145,6 +166,7 @@ class NightIndex(Section):
     test: Share
     n_folds: Annotated[int, Field(ge=1, le=100)]  # 1 = a single split
     fold_pattern: str | None  # one capture group = the preset fold, searched in the original file's name
+    min_sources: Annotated[int, Field(ge=1, le=1_000)]  # classes with fewer are left out; 1 leaves out none
     validation: Literal["next_fold", "none"]  # with folds: where the validation set comes from
 
     _pattern = field_validator("fold_pattern")(_is_pattern)
@@ -224,6 +246,24 @@ class Evaluate(Section):
     seed: Seed
     n_bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
     confidence: Annotated[float, Field(ge=0.5, le=0.999)]
+
+
+class NightDetect(Section):
+    """night.detect: how detections are scored over field recordings, and how thresholds are chosen."""
+
+    hop_seconds: Positive | None  # distance of two windows; null: half a window
+    min_overlap: Annotated[float, Field(gt=0, le=1)]  # share of an event that finds it, and of a detection it explains
+    rule: Literal["f1", "precision"]  # a class's threshold: the best F1, or the lowest that reaches wanted_precision
+    wanted_precision: Annotated[float, Field(gt=0, le=1)]
+    min_events: Annotated[int, Field(ge=1)]  # in validation; a class with fewer gets default_threshold
+    default_threshold: Annotated[float, Field(ge=0.01, le=0.99)]
+
+    @field_validator("default_threshold")
+    @classmethod
+    def _in_hundredths(cls, value: float) -> float:
+        if value != round(value, 2):
+            raise ValueError("thresholds are hundredths, such as 0.35")
+        return value
 
 
 class VoiceScan(AudioLimits):
@@ -327,14 +367,17 @@ class Runtime(Section):
 
 
 class Night(Section):
-    """Every night section."""
+    """Every night section, and where the training clips come from."""
 
+    sources: Sources
+    cut: NightCut
     scan: NightScan
     augment: NightAugment
     index: NightIndex
     mels: NightMels
     train: TrackTrain
     evaluate: Evaluate
+    detect: NightDetect
 
     @model_validator(mode="after")
     def _nyquist(self) -> Self:

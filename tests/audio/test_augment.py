@@ -26,7 +26,14 @@ ENABLED = ("time_stretch", "noise", "volume", "combined")
 
 def augmenting(**changes: object) -> NightAugment:
     values = {
-        **{"seed": 42, "target_samples": 60, "max_copies": 60, "cap_majority": True, "sample_rate_hz": RATE_HZ},
+        **{
+            "seed": 42,
+            "target_samples": 60,
+            "max_copies": 60,
+            "background_target": None,
+            "cap_majority": True,
+            "sample_rate_hz": RATE_HZ,
+        },
         **{"transforms": list(ENABLED), "stretch_rate": {"min": 0.85, "max": 1.2}},
         **{"noise_snr_db": {"min": 8.0, "max": 24.0}, "gain_db": {"min": -12.0, "max": 6.0}},
         **{"pitch_semitones": {"min": -1.0, "max": 1.0}},

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from tests.listen.synthetic import read_selections
 
 from evensong.listen.events import Event, merge_windows, write_selections
-from evensong.listen.windows import Scores
+from evensong.score.detection import Scores
 
 # What class folders may be called: anything but control characters and line breaks.
 names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from evensong.errors import InputFault
 from evensong.listen.outputs import QuarantineTable, WindowTable, replacing
-from evensong.listen.windows import Scores
 from evensong.run.text import plain_cell
+from evensong.score.detection import Scores
 
 names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
 

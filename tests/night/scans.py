@@ -6,6 +6,7 @@ from evensong.schemas import NightScan
 LIMITS = {
     "group_pattern": None,
     "recursive": False,
+    "background": ["background", "noise"],
     "min_seconds": 0.25,
     "max_seconds": 60.0,
     "silence_dbfs": -80.0,

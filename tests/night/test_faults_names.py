@@ -10,6 +10,7 @@ import soundfile
 from tests.night.scans import outcome_of, scan
 
 import night_augment
+import night_cut
 import night_index
 import night_mels
 import night_scan
@@ -132,7 +133,7 @@ def test_class_names_of_any_kind_stay_themselves_and_write_inside_the_pool(night
         for n in range(3):
             clip(night / name / f"c{n}_take0.wav", 1_000 + 10 * k + n, seconds=0.3)
     before = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
-    for stage in (night_scan, night_augment, night_index, night_mels):
+    for stage in (night_cut, night_scan, night_augment, night_index, night_mels):
         stage.main()
 
     classes = sorted([*HOSTILE_CLASSES, "asio flammeus", "Flugzeug é"])

@@ -12,6 +12,7 @@ from tests.night.scans import scan
 from tests.pipeline.contract import SRC, STAGES, loaded_sections, outputs
 
 import night_augment
+import night_cut
 import night_index
 import night_mels
 import night_scan
@@ -78,7 +79,7 @@ def test_three_to_nine_sources_are_in_every_split(n_sources):
 @pytest.mark.fault("C06")
 def test_class_of_too_few_sources_stops_the_index_and_leaves_the_last_one(night, clip, params):
     params(night__augment__transforms=["noise"])
-    for stage in (night_scan, night_augment, night_index):
+    for stage in (night_cut, night_scan, night_augment, night_index):
         stage.main()
     before = INDEX.read_bytes()
     for n in range(4):
@@ -140,7 +141,7 @@ def test_stage_reruns_for_every_value_it_reads_and_replaces_its_outputs_whole():
 @pytest.mark.fault("C22")
 def test_arrays_of_older_settings_are_replaced_and_never_mixed(night, params, tmp_path):
     params(night__augment__transforms=["noise"])
-    for stage in (night_scan, night_augment, night_index, night_mels):
+    for stage in (night_cut, night_scan, night_augment, night_index, night_mels):
         stage.main()
     old = tmp_path / "old"
     shutil.copytree("artifacts/night/mels", old)

@@ -3,9 +3,18 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
+from tests.night.pools import pool_of, private
 
 from evensong.errors import DataError, ParamsError
-from evensong.night.folds import SUBSETS, assign_parts, fold_table, preset_values
+from evensong.night.folds import (
+    SUBSETS,
+    assign_parts,
+    enough_sources,
+    fold_names,
+    fold_table,
+    place_recordings,
+    preset_values,
+)
 from evensong.schemas import NightIndex
 
 SETTINGS = {
@@ -15,6 +24,7 @@ SETTINGS = {
     "test": 0.2,
     "n_folds": 1,
     "fold_pattern": None,
+    "min_sources": 1,
     "validation": "next_fold",
 }
 
@@ -128,3 +138,40 @@ def test_assign_parts_class_with_fewer_sources_than_folds_is_named():
     pool = pool[(pool["class_name"] == "rain") | pool["source_id"].isin(["rooster10", "rooster11"])]
     with pytest.raises(DataError, match="class rooster: 2 sources; 5 parts"):
         assign_parts(pool, settings(n_folds=5))
+
+
+def recordings_of(*rows):
+    table = pd.DataFrame(rows, columns=["source_id", "exhaustive"])
+    return table.assign(sha256=[f"{n:064x}" for n in range(len(table))])
+
+
+def test_recordings_without_clips_are_tested_and_validated_in_turns_and_never_train():
+    folds = pd.DataFrame({"fold": [0, 0, 0], "source_id": ["a", "b", "c"], "subset": ["train", "val", "test"]})
+    found = recordings_of(("a", True), ("x", False), ("y", True), ("z", True), ("z", True), ("w", False))
+    placed = place_recordings(folds, found, SUBSETS, settings())
+    assert placed.head(3).equals(folds)
+    subsets = placed.iloc[3:].set_index("source_id")["subset"]
+    assert sorted(subsets.index) == ["w", "x", "y", "z"]
+    assert {subsets["y"], subsets["z"]} == {subsets["w"], subsets["x"]} == {"test", "val"}
+    shuffled = place_recordings(folds, found.sample(frac=1, random_state=1), SUBSETS, settings())
+    assert shuffled.equals(placed)
+
+
+def test_recordings_without_clips_are_tested_once_in_folds():
+    folds = pd.DataFrame({"fold": [0], "source_id": ["a"], "subset": ["test"]})
+    found = recordings_of(*((name, True) for name in "uvwxyz"))
+    placed = place_recordings(folds, found, fold_names(3), settings()).iloc[1:]
+    assert len(placed) == 3 * 6
+    by_source = placed.groupby("source_id")["subset"].agg(lambda one: sorted(one))
+    assert by_source.tolist() == [["test", "train", "val"]] * 6
+    assert placed[placed["subset"] == "test"].groupby("fold").size().tolist() == [2, 2, 2]
+
+
+def test_classes_of_few_sources_are_left_out_and_named():
+    pool = pool_of([*private([1, 1, 1]), *private([2], "wren"), *private([1, 1, 1], "fox")])
+    kept, few = enough_sources(pool, 3)
+    assert few == {"wren": 1}
+    assert set(kept["class_name"]) == {"owl", "fox"}
+    assert enough_sources(pool, 1)[1] == {}
+    with pytest.raises(DataError, match=r"night\.index\.min_sources 4 leaves 0 of 3 classes"):
+        enough_sources(pool, 4)

@@ -18,6 +18,7 @@ SETTINGS = {
     "seed": 42,
     "target_samples": 20,
     "max_copies": 60,
+    "background_target": None,
     "cap_majority": True,
     "sample_rate_hz": 8000,
     "transforms": ["time_stretch", "noise", "volume", "combined"],
@@ -230,3 +231,12 @@ def test_plan_pool_same_stem_in_two_containers_gives_two_names():
 def test_plan_pool_too_few_originals_names_the_class():
     with pytest.raises(ParamsError, match="class owl: 1 originals would need 19 copies"):
         plan_pool(clips_of(owl=1, crow=9), settings(max_copies=5))
+
+
+def test_a_background_class_has_a_target_of_its_own():
+    clips = clips_of(owl=5, noise=40)
+    files, unused = plan_pool(clips, settings(target_samples=20, background_target=30), ["noise"])
+    assert files.groupby("class_name").size().to_dict() == {"noise": 30, "owl": 20}
+    assert len(unused) == 10
+    files, _ = plan_pool(clips, settings(target_samples=20, background_target=None), ["noise"])
+    assert files.groupby("class_name").size().to_dict() == {"noise": 20, "owl": 20}

@@ -27,7 +27,9 @@ def prepared():
 
 def build(folder, workers=1):
     settings, clips, plan, _ = prepared()
-    return build_pool(plan, clips, root=Path("data/night"), folder=folder, settings=settings, workers=workers)
+    return build_pool(
+        plan, clips, roots={"clips": Path("data/night")}, folder=folder, settings=settings, workers=workers
+    )
 
 
 def tree(folder):
@@ -82,7 +84,14 @@ def test_build_pool_long_stereo_original_takes_bounded_memory(night, tmp_path, p
 
     def make(folder):
         (tmp_path / folder).mkdir()
-        build_pool(plan[is_long], clips, root=night, folder=tmp_path / folder / "pool", settings=settings, workers=1)
+        build_pool(
+            plan[is_long],
+            clips,
+            roots={"clips": night},
+            folder=tmp_path / folder / "pool",
+            settings=settings,
+            workers=1,
+        )
 
     make("first")  # what is loaded once is loaded
     tracemalloc.start()
@@ -114,14 +123,14 @@ def test_build_pool_original_changed_since_the_scan_is_an_error(night, tmp_path,
     settings, clips, plan, _ = prepared()
     clip(night / "asio flammeus/call0_take0.wav", 999)
     with pytest.raises(IntegrityError, match="not the one that night_scan saw"):
-        build_pool(plan, clips, root=night, folder=tmp_path / "pool", settings=settings, workers=1)
+        build_pool(plan, clips, roots={"clips": night}, folder=tmp_path / "pool", settings=settings, workers=1)
 
 
 def test_build_pool_original_gone_since_the_scan_is_an_error(night, tmp_path):
     settings, clips, plan, _ = prepared()
     (night / "asio flammeus/call0_take0.wav").unlink()
     with pytest.raises(IntegrityError, match="cannot be read any more"):
-        build_pool(plan, clips, root=night, folder=tmp_path / "pool", settings=settings, workers=1)
+        build_pool(plan, clips, roots={"clips": night}, folder=tmp_path / "pool", settings=settings, workers=1)
 
 
 def test_check_space_compares_the_estimate_with_the_free_space(night, tmp_path, monkeypatch):
@@ -131,7 +140,7 @@ def test_check_space_compares_the_estimate_with_the_free_space(night, tmp_path, 
     with pytest.raises(ResourceError, match=r"needs about 0.1 GB and 0.0 GB are free"):
         check_space(plan, clips, folder=tmp_path, settings=settings)
     with pytest.raises(ResourceError, match=r"needs about 0.1 GB"):  # and it is asked before anything is written
-        build_pool(plan, clips, root=night, folder=tmp_path / "pool", settings=settings, workers=1)
+        build_pool(plan, clips, roots={"clips": night}, folder=tmp_path / "pool", settings=settings, workers=1)
     assert not (tmp_path / "pool").exists()
 
 

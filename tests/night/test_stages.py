@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 import night_augment
+import night_cut
 import night_index
 import night_mels
 import night_scan
@@ -17,7 +18,7 @@ import night_train
 from evensong.errors import DataError, IntegrityError
 from evensong.night.index import read_array_names, read_fold_table
 
-STAGES = (night_scan, night_augment, night_index, night_mels)
+STAGES = (night_cut, night_scan, night_augment, night_index, night_mels)
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 
 
@@ -142,6 +143,7 @@ def test_train_stage_refuses_an_index_and_mels_of_two_pools(night, params, monke
 
 def test_index_stage_names_the_class_that_cannot_be_split(night, params):
     params(night__index__n_folds=4)
+    night_cut.main()
     night_scan.main()
     night_augment.main()
     with pytest.raises(DataError, match="class asio flammeus: 3 sources; 4 parts"):

@@ -79,12 +79,14 @@ def copy_code(folder: Path) -> None:
 
 
 def write_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three classes, one above the target and two below it, and a cohort of two dozen patients."""
+    """Three classes, one above the target and two below it, three field recordings, a cohort of two dozen patients."""
     monkeypatch.setattr(make_sample_data, "CLIPS_PER_CLASS", {"asio_otus": 7, "rain": 11, "strix_aluco": 8})
     monkeypatch.setattr(make_sample_data, "N_POSITIVE", 9)
     monkeypatch.setattr(make_sample_data, "N_NEGATIVE", 12)
     monkeypatch.setattr(make_sample_data, "N_UNLABELLED", 1)
+    monkeypatch.setattr(make_sample_data, "FIELD_NIGHTS", ["20240601"])
     make_sample_data.write_night(root / "night")
+    make_sample_data.write_field(root / "field")
     make_sample_data.write_voice(root / "voice")
 
 

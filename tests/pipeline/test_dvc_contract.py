@@ -66,9 +66,13 @@ def test_every_stage_comes_after_the_params_check() -> None:
         assert "check_params" in seen, name
 
 
-def test_metrics_are_the_two_files_of_headlines_and_stages_write_them() -> None:
+def test_metrics_are_the_files_of_headlines_and_stages_write_them() -> None:
     written = {path for stage in STAGES.values() for path, _ in outputs(stage) if path.startswith("metrics/")}
-    assert DVC_YAML["metrics"] == ["metrics/night/test.json", "metrics/voice/test.json"]
+    assert DVC_YAML["metrics"] == [
+        "metrics/night/test.json",
+        "metrics/night/detection.json",
+        "metrics/voice/test.json",
+    ]
     assert set(DVC_YAML["metrics"]) < written
 
 

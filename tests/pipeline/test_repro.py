@@ -49,9 +49,8 @@ def test_another_folder_and_one_worker_give_the_same_bytes(repo: SmallRepo, tmp_
 def test_other_split_ratios_touch_no_audio(repo: SmallRepo) -> None:
     changes = ["night.index.train=0.4", "night.index.val=0.35"]
     said = repo.must("dvc", "exp", "run", *(part for change in changes for part in ("-S", change)))
-    first, second, *middle, last = ran_stages(said)
-    assert (first, second, last) == ("check_params", "night_index", "night_evaluate")
-    assert sorted(middle) == ["night_baseline", "night_train"]
+    wanted = {"check_params", "night_index", "night_train", "night_baseline", "night_evaluate", "night_detect"}
+    assert set(ran_stages(said)) == wanted
     repo.must("git", "checkout", "-q", ".")
     repo.must("dvc", "checkout", "-q")
 

@@ -27,7 +27,10 @@ from ruamel.yaml import YAML
 from tests.pipeline.conftest import BIN, SmallRepo, make_repo, write_data
 
 # Mostly the stages of seconds; a training is killed as often as any of them.
-STAGES = ("night_scan", "night_augment", "night_index", "night_mels", "night_train", "night_baseline", "night_evaluate")
+STAGES = (
+    *("night_cut", "night_scan", "night_augment", "night_index", "night_mels", "night_train", "night_baseline"),
+    *("night_evaluate", "night_detect"),
+)
 STAGES += (
     "voice_scan",
     "voice_mels",

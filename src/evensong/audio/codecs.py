@@ -48,19 +48,20 @@ class Stream:
     warnings: tuple[str, ...] = ()
 
 
-def open_samples(file: BinaryIO, size: int) -> AbstractContextManager[Stream]:
+def open_samples(file: BinaryIO, size: int, *, as_far_as_it_goes: bool = False) -> AbstractContextManager[Stream]:
     """Our own check of the container first, then its decoder; neither the form nor the samples are checked yet.
 
     Args:
         file: opened for reading, seekable; nothing else is ever opened.
         size: bytes in the file.
+        as_far_as_it_goes: a WAV whose recorder died has the samples that are there.
 
     Raises:
         InputFault: Q_FORMAT, Q_CODEC, Q_TRUNCATED or Q_CORRUPT, here, on entering or while the blocks are read.
     """
     container = containers.sniff(file)
     if container == "wav":
-        return _open_wav(file, size)
+        return _open_wav(file, size, as_far_as_it_goes)
     if container == "m4a":
         return _open_m4a(file, mpeg4.check_m4a(file, size))
     if container == "flac":
@@ -73,8 +74,8 @@ def open_samples(file: BinaryIO, size: int) -> AbstractContextManager[Stream]:
 
 
 @contextmanager
-def _open_wav(file: BinaryIO, size: int) -> Iterator[Stream]:
-    header = wav.read_header(file, size)
+def _open_wav(file: BinaryIO, size: int, as_far_as_it_goes: bool) -> Iterator[Stream]:
+    header = wav.read_header(file, size, as_far_as_it_goes=as_far_as_it_goes)
     blocks = wav.read_blocks(file, header, BLOCK_FRAMES)
     form = header.sample_rate_hz, header.n_channels, header.n_frames
     yield Stream("wav", header.codec, *form, blocks, header.warnings)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 
 from evensong.audio import containers
@@ -61,18 +62,23 @@ class Decoded:
 
 
 @contextmanager
-def open_stream(path: Path) -> Iterator[Stream]:
+def open_stream(path: Path, *, as_far_as_it_goes: bool = False) -> Iterator[Stream]:
     """Open a recording of any container and length; memory does not grow with its length.
 
     Args:
         path: a regular file; never a link, never opened as anything but a local file.
+        as_far_as_it_goes: a WAV, or a FLAC whose first frames can be read, ends where its recorder died; a WAV then
+            has the warning ``W_CUT_SHORT``, a FLAC fewer frames than it declares.
 
     Raises:
         InputFault: Q_EMPTY, Q_FORMAT, Q_CODEC, Q_TRUNCATED, Q_CORRUPT, Q_SAMPLE_RATE, Q_CHANNELS, Q_EMPTY_AUDIO,
             Q_NONFINITE, Q_RANGE, Q_LINK, Q_NOT_REGULAR or Q_UNREADABLE, here or while the blocks are read; no message
             holds the name.
     """
-    with containers.open_regular(path) as (file, size), open_samples(file, size) as stream:
+    with (
+        containers.open_regular(path) as (file, size),
+        open_samples(file, size, as_far_as_it_goes=as_far_as_it_goes) as stream,
+    ):
         if not _RATES_HZ[0] <= stream.sample_rate_hz <= _RATES_HZ[1]:
             outside = f"outside {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
             raise InputFault("Q_SAMPLE_RATE", f"{stream.sample_rate_hz} Hz, {outside}")
@@ -80,7 +86,20 @@ def open_stream(path: Path) -> Iterator[Stream]:
             raise InputFault("Q_CHANNELS", f"{stream.n_channels} channels, outside 1 to {_MAX_CHANNELS}")
         named = containers.SUFFIXES.get(path.suffix.lower(), stream.container)
         warnings = stream.warnings if named == stream.container else (*stream.warnings, "W_EXT")
-        yield replace(stream, blocks=_checked(stream.blocks), warnings=warnings)
+        blocks = _up_to_the_fault(stream) if as_far_as_it_goes and stream.container == "flac" else stream.blocks
+        yield replace(stream, blocks=_checked(blocks), warnings=warnings)
+
+
+def _up_to_the_fault(stream: Stream) -> Iterator[np.ndarray]:
+    """The blocks of a FLAC that ends too early; one with all its frames and another digest is damaged, not short."""
+    n_frames = 0
+    try:
+        for block in stream.blocks:
+            n_frames += block.shape[1]
+            yield block
+    except (InputFault, soundfile.LibsndfileError):
+        if not 0 < n_frames < (stream.n_frames or 0):
+            raise
 
 
 def _checked(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -147,8 +166,14 @@ def _check_length(stream: Stream, n_frames: int, max_seconds: float) -> None:
 
 
 @contextmanager
-def open_mono(path: Path, sample_rate_hz: int) -> Iterator[Iterator[np.ndarray]]:
+def open_mono(
+    path: Path, sample_rate_hz: int | None, *, as_far_as_it_goes: bool = False
+) -> Iterator[Iterator[np.ndarray]]:
     """Open a recording as mono blocks at another sample rate, sample for sample what a whole clip becomes.
+
+    Args:
+        sample_rate_hz: None leaves the recording's own.
+        as_far_as_it_goes: as `open_stream`.
 
     Returns:
         (n,) float32 blocks, which may overshoot full scale slightly, to be read once.
@@ -156,11 +181,11 @@ def open_mono(path: Path, sample_rate_hz: int) -> Iterator[Iterator[np.ndarray]]
     Raises:
         InputFault: as `open_stream`.
     """
-    with open_stream(path) as stream:
+    with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
         uses_first = stream.n_channels == 1 or _channels_cancel(_mixed(block) for block in stream.blocks)
-    with open_stream(path) as stream:
+    with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
         waves = (block[0] if uses_first else _mixed(block)[0] for block in stream.blocks)
-        yield _resampled(waves, stream.sample_rate_hz, sample_rate_hz)
+        yield _resampled(waves, stream.sample_rate_hz, sample_rate_hz or stream.sample_rate_hz)
 
 
 def _resampled(waves: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:

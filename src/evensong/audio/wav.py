@@ -43,12 +43,13 @@ class WavHeader:
     warnings: tuple[str, ...]
 
 
-def read_header(file: BinaryIO, size: int) -> WavHeader:
+def read_header(file: BinaryIO, size: int, *, as_far_as_it_goes: bool = False) -> WavHeader:
     """Walk the chunks up to the samples and check them against the file's size.
 
     Args:
         file: opened for reading, seekable.
         size: bytes in the file.
+        as_far_as_it_goes: take what a dying recorder has left: all samples that are there, with ``W_CUT_SHORT``.
 
     Raises:
         InputFault: Q_TRUNCATED, Q_CORRUPT or Q_CODEC.
@@ -72,7 +73,13 @@ def read_header(file: BinaryIO, size: int) -> WavHeader:
             fmt = file.read(min(n_bytes, 64))
         elif name == b"data":
             declared = long_data_bytes if head[:4] == b"RF64" and long_data_bytes is not None else n_bytes
-            return _with_data(file, _read_format(fmt), declared, position + 8, size, riff_bytes)
+            form = _read_format(fmt)
+            try:
+                return _with_data(file, form, declared, position + 8, size, riff_bytes)
+            except InputFault as fault:
+                if as_far_as_it_goes and fault.reason == "Q_TRUNCATED":
+                    return _what_is_there(form, position + 8, size)
+                raise
         position += 8 + n_bytes + n_bytes % 2
     raise InputFault("Q_CORRUPT", f"more than {_MAX_CHUNKS} chunks before the samples")
 
@@ -112,6 +119,12 @@ def _with_data(
     careless = riff_bytes != _STREAMED[1] and not start + declared <= riff_bytes + 8 <= size + 1
     warnings = ("W_HEADER",) if streamed or rest or careless else ()
     return WavHeader(codec, sample_rate_hz, n_channels, frame_bytes, start, n_frames, warnings)
+
+
+def _what_is_there(form: tuple[str, int, int, int], start: int, size: int) -> WavHeader:
+    codec, sample_rate_hz, n_channels, frame_bytes = form
+    n_frames = (size - start) // max(frame_bytes, 1)
+    return WavHeader(codec, sample_rate_hz, n_channels, frame_bytes, start, n_frames, ("W_CUT_SHORT",))
 
 
 def _check_rest(file: BinaryIO, end: int, size: int, most_bytes: int) -> None:

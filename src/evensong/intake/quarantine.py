@@ -10,8 +10,9 @@ from evensong.intake.listing import Entry, sort_key
 from evensong.intake.names import printable
 from evensong.intake.opening import Opened
 from evensong.intake.problems import FileProblem, Tell
-from evensong.schemas import AudioLimits
+from evensong.schemas import AudioLimits, NightCut
 
+Limits = AudioLimits | NightCut
 QUARANTINE_COLUMNS = ["path", "outcome", "reason", "detail", "size", "sha256"]
 
 
@@ -28,7 +29,7 @@ def quarantine_table(root: Path, entries: Iterable[Entry], opened: Iterable[Open
 
 
 def check_budget(
-    quarantine: pd.DataFrame, entries: Iterable[Entry], limits: AudioLimits, what: str, section: str, tell: Tell
+    quarantine: pd.DataFrame, entries: Iterable[Entry], limits: Limits, what: str, section: str, tell: Tell
 ) -> None:
     """Stop when more is refused than a few.
 
@@ -52,7 +53,7 @@ def check_budget(
         raise DataError(tell(message, problems))
 
 
-def _deciding(problems: Iterable[FileProblem], limits: AudioLimits, section: str) -> list[str]:
+def _deciding(problems: Iterable[FileProblem], limits: Limits, section: str) -> list[str]:
     """The limits that refused a file, each with the reason it gives: a detail names the limit that decided."""
     found = {(name, one.reason) for one in problems for name in type(limits).model_fields if name in one.detail}
     return [f"{section}.{name} ({getattr(limits, name)}, {reason})" for name, reason in sorted(found)]

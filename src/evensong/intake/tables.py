@@ -7,7 +7,7 @@ import pandas as pd
 
 from evensong.errors import IntegrityError
 
-_CLIP_TEXTS = ("path", "class_name", "source_id", "status", "sha256", "pcm_sha256")
+_CLIP_TEXTS = ("path", "class_name", "source_id", "origin", "status", "sha256", "pcm_sha256")
 _CLIP_NUMBERS = (
     *("n_channels", "sample_rate_hz", "n_frames", "duration_s", "peak_dbfs", "rms_dbfs"),
     *("clipped_share", "silence_share", "bandwidth_hz", "half_energy_hz"),
@@ -24,6 +24,14 @@ def read_clips(path: Path) -> pd.DataFrame:
 def read_pool(path: Path) -> pd.DataFrame:
     """Read pool.csv, one row a pool file, as `read_own_table`."""
     return read_own_table(path, numbers=_POOL_NUMBERS, texts=_POOL_TEXTS)
+
+
+def read_recordings(path: Path) -> pd.DataFrame:
+    """Read the field recordings that night_cut found, as `read_own_table`; exhaustive is a truth value."""
+    table = read_own_table(
+        path, numbers=("duration_s", "n_frames"), texts=("path", "source_id", "sha256", "exhaustive")
+    )
+    return table.assign(exhaustive=table["exhaustive"] == "True")
 
 
 def read_own_table(path: Path, *, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:

@@ -68,6 +68,7 @@ class _Model(BaseModel):
     weights_sha256: _Sha256
     card_sha256: _Sha256
     classes: Annotated[list[_ClassName], Field(min_length=2)]
+    background: list[_ClassName] = []  # classes that are no answer; a card without any does not have the key
     mels: dict[str, Any]
     model: Annotated[str, Field(min_length=1, max_length=200)]
     fold: Annotated[int, Field(ge=0)]

@@ -36,6 +36,7 @@ class Training:
         track: model, batch size, folds, pretrained weights.
         train: what both tracks share.
         mels: settings the arrays were made with, for the model card.
+        background: names that may be among the classes, and are no answer of the model.
     """
 
     table: pd.DataFrame
@@ -44,6 +45,7 @@ class Training:
     track: TrackTrain
     train: Train
     mels: dict[str, Any]
+    background: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,18 @@ def _key(training: Training) -> str:
 
 def _task(training: Training, number: int, out: Path, state: JobState, *, single: bool) -> _Task:
     train_set, val_set, test_set = (subset_of(items_of(training.table, number, subset)) for subset in SUBSETS)
+    background = [name for name in training.background if name in training.classes]
     fold = Fold(number, train_set, val_set, test_set, len(training.classes), training.track, training.train)
     return _Task(
         fold=fold,
         arrays=tuple(training.arrays),
         state=state.fold(number),
         folder=out / f"fold_{number:02d}",
-        card={"classes": list(training.classes), "mels": training.mels},
+        card={
+            "classes": list(training.classes),
+            "mels": training.mels,
+            **({"background": background} if background else {}),
+        },
         shows_epochs=single,
     )
 

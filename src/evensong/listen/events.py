@@ -1,12 +1,12 @@
 """Scored windows -> events, runs of windows with one class on top -> a selection table as Raven reads and writes it."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from evensong.listen.windows import Scores
+from evensong.score.detection import Scores, runs
 
 # Raven's own columns, then what it takes as annotations.
 COLUMNS = (
@@ -41,7 +41,9 @@ class Event(NamedTuple):
     n_windows: int
 
 
-def merge_windows(scores: Scores, classes: Sequence[str], min_score: float) -> list[Event]:
+def merge_windows(
+    scores: Scores, classes: Sequence[str], min_score: float, background: Collection[str] = ()
+) -> list[Event]:
     """Merge consecutive windows whose likeliest class is the same.
 
     Only windows whose likeliest class reaches min_score count. One window under it, of another class or without sound
@@ -51,13 +53,36 @@ def merge_windows(scores: Scores, classes: Sequence[str], min_score: float) -> l
         scores: of one recording.
         classes: names in label order.
         min_score: lowest probability, 0 to 1.
+        background: classes that are no event; a window of theirs ends a run all the same.
     """
     events = []
     for label, first, last in _runs(scores, min_score):
+        if classes[label] in background:
+            continue
         score = float(scores.probs[first : last + 1, label].mean())
         begin_s, end_s = float(scores.begins_s[first]), float(scores.ends_s[last])
         events.append(Event(begin_s, end_s, classes[label], score, last - first + 1))
     return events
+
+
+def windows_over(scores: Scores, classes: Sequence[str], thresholds: Mapping[str, float]) -> list[Event]:
+    """Merge consecutive windows in which a class reaches its own threshold, as detection is scored.
+
+    A window may be part of an event of more than one class.
+
+    Args:
+        thresholds: by class; a class without one is no event.
+
+    Returns:
+        Events by their begin, those that begin together in label order.
+    """
+    events = []
+    for label, name in enumerate(classes):
+        probs = np.nan_to_num(scores.probs[:, label], nan=-1.0)
+        for first, last in runs(probs >= thresholds[name]) if name in thresholds else ():
+            span = float(scores.begins_s[first]), float(scores.ends_s[last])
+            events.append(Event(*span, name, float(probs[first : last + 1].mean()), last - first + 1))
+    return sorted(events, key=lambda event: (event.begin_s, classes.index(event.class_name)))
 
 
 def _runs(scores: Scores, min_score: float) -> Iterator[tuple[int, int, int]]:

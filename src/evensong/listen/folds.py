@@ -16,7 +16,7 @@ from evensong.learn.models import InputSize
 from evensong.learn.saved import read_model
 
 # What the folds of one training share; the rest of a card (fold, epoch, normalisation, weights) is a fold's own.
-_SHARED = ("classes", "mels", "model", "network_input", "output", "params", "stored_input")
+_SHARED = ("background", "classes", "mels", "model", "network_input", "output", "params", "stored_input")
 
 
 class FoldMean(nn.Module):
@@ -73,6 +73,7 @@ class TrainedFolds:
     Attributes:
         network: mels as stored -> probabilities.
         classes: names in label order.
+        background: those of them that are no answer.
         mels: settings of the mels, as the stage that made them wrote them.
         stored_input: height, width, dtype of a stored mel, and the scale of 8-bit ones.
         cards: one a fold, as stored.
@@ -80,6 +81,7 @@ class TrainedFolds:
 
     network: FoldMean
     classes: list[str]
+    background: list[str]
     mels: dict[str, Any]
     stored_input: dict[str, Any]
     cards: list[Card]
@@ -104,7 +106,7 @@ def read_folds(folder: Path) -> TrainedFolds:
     members = [read_model(path) for path in folders]
     cards = [card for _, card in members]
     for path, card in zip(folders, cards, strict=True):
-        differing = [key for key in _SHARED if card[key] != cards[0][key]]
+        differing = [key for key in _SHARED if card.get(key) != cards[0].get(key)]
         if differing:
             raise IntegrityError(f"{path}: not of one training with {folders[0]}: {', '.join(differing)} differ")
     network = FoldMean(
@@ -114,4 +116,6 @@ def read_folds(folder: Path) -> TrainedFolds:
         size=InputSize(cards[0]["network_input"]["height"], cards[0]["network_input"]["width"]),
         n_shifts=cards[0]["params"]["train"]["test_shifts"],
     )
-    return TrainedFolds(network.eval(), cards[0]["classes"], cards[0]["mels"], cards[0]["stored_input"], cards)
+    shared = cards[0]
+    names = shared["classes"], shared.get("background", [])
+    return TrainedFolds(network.eval(), *names, shared["mels"], shared["stored_input"], cards)

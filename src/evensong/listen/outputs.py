@@ -14,7 +14,7 @@ import numpy as np
 from evensong.errors import InputFault, ParamsError
 from evensong.intake.names import printable
 from evensong.listen.events import Event, write_selections
-from evensong.listen.windows import Scores
+from evensong.score.detection import Scores
 from evensong.run.text import plain_cell
 
 _LONGEST_NAME = 255  # bytes, on every common file system

@@ -15,12 +15,15 @@ import torch
 from evensong.audio.decode import AUDIO_SUFFIXES
 from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
 from evensong.intake.names import counted, name_fault, printable
-from evensong.listen.events import merge_windows
+from evensong.listen.events import Event, merge_windows, windows_over
 from evensong.listen.folds import TrainedFolds, read_folds
 from evensong.listen.outputs import QuarantineTable, SelectionTables, WindowTable
-from evensong.listen.windows import Listening, Scores, listening_of, score_recording
+from evensong.listen.thresholds import beside, read_thresholds
+from evensong.listen.windows import Listening, listening_of, score_recording
 from evensong.run.parallel import map_isolated
+from evensong.score.detection import Scores
 
+_DEFAULT = 0.5  # of a window that may become part of a selection
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt
 
 
@@ -34,8 +37,10 @@ class Request:
         out: CSV of all windows; None for standard output.
         raven: folder of selection tables; None for none.
         hop_seconds: distance of two windows; None for half a window.
-        min_score: of a window that may become part of a selection, 0 to 1.
+        min_score: of a window that may become part of a selection, 0 to 1; None takes the thresholds, and 0.5 where
+            there are none.
         workers: processes, each with one recording at a time; no result depends on it.
+        thresholds: a file of night_detect; None takes the one beside the model, where there is one.
     """
 
     named: Sequence[Path]
@@ -43,8 +48,9 @@ class Request:
     out: Path | None
     raven: Path | None
     hop_seconds: float | None
-    min_score: float
+    min_score: float | None
     workers: int
+    thresholds: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ def predict(request: Request) -> None:
     torch.set_num_threads(1)  # forking must find no thread pool
     trained = _trained(request.model)
     listening = listening_of(trained, request.hop_seconds)
+    thresholds = _thresholds(request, trained)
     selections = SelectionTables(request.raven, recordings, listening.band_hz)
     tasks = [_Task(path, request.model, listening) for path in recordings]
     results = map_isolated(_score, tasks, workers=request.workers, seconds=_WEEK_S, label="predict")
@@ -82,17 +89,35 @@ def predict(request: Request) -> None:
                 continue
             if isinstance(scores, IntegrityError):
                 raise scores
-            events = merge_windows(scores, trained.classes, request.min_score)
+            events = _events(scores, trained, thresholds, request.min_score)
             windows.add(path, scores)
             selections.add(path, events)
             silent = int(np.isnan(scores.probs[:, 0]).sum())
             counts.update(windows=len(scores.probs), silent=silent, selections=len(events))
-    _summarise(counts, len(recordings), request)
+    _summarise(counts, len(recordings), request, thresholds)
+
+
+def _thresholds(request: Request, trained: TrainedFolds) -> dict[str, float]:
+    """By class; empty where one score is asked for, or where nothing chose any."""
+    path = request.thresholds or beside(request.model)
+    if request.min_score is not None or (request.thresholds is None and not path.is_file()):
+        return {}
+    return read_thresholds(path, [card["card_sha256"] for card in trained.cards])
+
+
+def _events(
+    scores: Scores, trained: TrainedFolds, thresholds: dict[str, float], min_score: float | None
+) -> list[Event]:
+    if thresholds:
+        return windows_over(scores, trained.classes, thresholds)
+    return merge_windows(scores, trained.classes, _DEFAULT if min_score is None else min_score, trained.background)
 
 
 def _check_options(request: Request) -> None:
     """Refuse before hours of scoring what would fail after them."""
-    if not 0 <= request.min_score <= 1:
+    if request.min_score is not None and request.thresholds is not None:
+        raise ParamsError("--min-score and --thresholds: one or the other")
+    if request.min_score is not None and not 0 <= request.min_score <= 1:
         raise ParamsError(f"--min-score {request.min_score:g}: a probability lies between 0 and 1")
     if request.workers < 1:
         raise ParamsError(f"--workers {request.workers}: one at least")
@@ -162,11 +187,13 @@ def _score(task: _Task) -> Scores | InputFault | IntegrityError:
         return refusal
 
 
-def _summarise(counts: Counter[str], n_recordings: int, request: Request) -> None:
+def _summarise(counts: Counter[str], n_recordings: int, request: Request, thresholds: dict[str, float]) -> None:
     silent = f", {counts['silent']} of them without any sound and without a score" if counts["silent"] else ""
     _say(f"{counted(n_recordings - counts['refused'], 'recording')}, {counted(counts['windows'], 'window')}{silent}")
     if request.raven:
-        _say(f"{counted(counts['selections'], 'selection')} at a score of {request.min_score:g} or more")
+        least = _DEFAULT if request.min_score is None else request.min_score
+        over = f"thresholds of {len(thresholds)} classes" if thresholds else f"a score of {least:g} or more"
+        _say(f"{counted(counts['selections'], 'selection')} at {over}")
     if counts["refused"]:
         where = f", listed in {QuarantineTable.path_beside(request.out)}" if request.out else ""
         raise DataError(

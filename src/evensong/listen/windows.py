@@ -15,25 +15,11 @@ from evensong.audio.decode import open_mono
 from evensong.listen.folds import FoldMean, TrainedFolds
 from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
 from evensong.schemas import LogMels
+from evensong.score.detection import Scores
 
 _BATCH = 16
-_RATES_HZ = (1_000, 384_000)
+_RATES_HZ = (1_000, 500_000)
 _FULL_SCALE = np.float32(32_768)  # of the pool's 16-bit files
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of one recording, by window in time order.
-
-    Attributes:
-        begins_s: (n_windows,) float64, seconds.
-        ends_s: (n_windows,) float64, seconds; the last is the end of the recording.
-        probs: (n_windows, n_classes) float64; a row of NaN where the window holds no sound at all.
-    """
-
-    begins_s: NDArray[np.float64]
-    ends_s: NDArray[np.float64]
-    probs: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -86,8 +72,11 @@ def listening_of(trained: TrainedFolds, hop_seconds: float | None) -> Listening:
     return Listening(settings, rate_hz, hop_seconds)
 
 
-def score_recording(path: Path, network: FoldMean, listening: Listening) -> Scores:
+def score_recording(path: Path, network: FoldMean, listening: Listening, *, as_far_as_it_goes: bool = False) -> Scores:
     """Score every window of one recording; memory does not grow with its length, but for the scores themselves.
+
+    Args:
+        as_far_as_it_goes: a recording that was cut short is no fault.
 
     Raises:
         InputFault: the file is not what it should be, at its beginning or anywhere else.
@@ -95,7 +84,7 @@ def score_recording(path: Path, network: FoldMean, listening: Listening) -> Scor
     """
     rate_hz, n_window = listening.sample_rate_hz, samples_of(listening.settings, listening.sample_rate_hz)
     begins, ends, rows = [], [], []
-    with open_mono(path, rate_hz) as blocks:
+    with open_mono(path, rate_hz, as_far_as_it_goes=as_far_as_it_goes) as blocks:
         windows = sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)
         for batch in _batches(windows):
             begins += [start for start, _ in batch]

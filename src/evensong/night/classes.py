@@ -14,12 +14,13 @@ CLIPS = Kind("audio", AUDIO_SUFFIXES, UNREAD_SUFFIXES)
 _LAYOUT = "put one folder of recordings a class into it, such as {root}/asio_flammeus/*.wav"
 
 
-def list_clips(root: Path, *, recursive: bool) -> tuple[list[str], list[Entry]]:
+def list_clips(root: Path, *, recursive: bool, least: int = 2) -> tuple[list[str], list[Entry]]:
     """List the class folders and every entry under the input folder.
 
     Args:
         root: folder that holds one folder a class.
         recursive: take clips from folders inside the class folders too.
+        least: how many classes there must be.
 
     Returns:
         Class names (composed form, sorted) and entries, sorted by path.
@@ -31,7 +32,7 @@ def list_clips(root: Path, *, recursive: bool) -> tuple[list[str], list[Entry]]:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; {_LAYOUT.format(root=root)}")
     try:
-        folders, entries = _class_folders(root)
+        folders, entries = _class_folders(root, least)
         for folder in folders.values():
             if not recursive:
                 _refuse_nested(root / folder)
@@ -46,7 +47,7 @@ def class_of(path: str) -> str:
     return nfc(path.partition("/")[0])
 
 
-def _class_folders(root: Path) -> tuple[dict[str, str], list[Entry]]:
+def _class_folders(root: Path, least: int) -> tuple[dict[str, str], list[Entry]]:
     """Folders by class name, and the entries beside them."""
     folders: dict[str, str] = {}
     beside: list[Entry] = []
@@ -57,7 +58,7 @@ def _class_folders(root: Path) -> tuple[dict[str, str], list[Entry]]:
         else:
             _check_class(root, item, folders)
             folders[nfc(item.name)] = item.name
-    if len(folders) < 2:
+    if len(folders) < least:
         found = f"only the class folder '{next(iter(folders))}'" if folders else "no class folder"
         raise DataError(f"{root}: {found}; a classifier needs two classes at least: {_LAYOUT.format(root=root)}")
     return folders, beside

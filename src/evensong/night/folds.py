@@ -1,17 +1,48 @@
 """Split settings and the pool -> which sources train, validate and test in every fold."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from evensong.errors import DataError, ParamsError
 from evensong.intake.names import some_of
+from evensong.keys import digest_of, keyed_hash
 from evensong.night.patterns import find_in_names
 from evensong.night.split import Split, preset_split, split_groups
 from evensong.schemas import NightIndex
 
 SUBSETS = ("train", "val", "test")
+
+
+class Division(NamedTuple):
+    """The whole division of a pool and of the field recordings.
+
+    Attributes:
+        split: of the pool's sources.
+        part_names: as from `assign_parts`, and shares with them.
+        splits: name of its part by source.
+        folds: from `fold_table`, with the recordings.
+    """
+
+    split: Split
+    part_names: list[str]
+    shares: np.ndarray
+    splits: pd.Series
+    folds: pd.DataFrame
+
+
+def divide(pool: pd.DataFrame, recordings: pd.DataFrame, settings: NightIndex) -> Division:
+    """Divide the pool by the settings, and give every recording that no clip comes from a place in the folds.
+
+    Raises:
+        DataError: as `assign_parts`, which may raise ParamsError too.
+    """
+    split, part_names, shares = assign_parts(pool, settings)
+    splits = pd.Series({source: part_names[part] for source, part in split.parts.items()})
+    folds = fold_table(split, part_names, validation=settings.validation)
+    return Division(split, part_names, shares, splits, place_recordings(folds, recordings, part_names, settings))
 
 
 def assign_parts(pool: pd.DataFrame, settings: NightIndex) -> tuple[Split, list[str], np.ndarray]:
@@ -88,6 +119,48 @@ def preset_values(original_files: Sequence[str], pattern: str) -> dict[str, str]
             "correct the pattern, rename the files, or set fold_pattern: null"
         )
     return {path: value for path, value in found.items() if value is not None}
+
+
+def enough_sources(pool: pd.DataFrame, min_sources: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The pool without the classes of fewer sources, and how many sources each of these has.
+
+    Raises:
+        DataError: fewer than two classes are left.
+    """
+    n_sources = pool.groupby("class_name")["source_id"].nunique()
+    few = {str(name): int(n) for name, n in n_sources[n_sources < min_sources].items()}
+    if few and len(n_sources) - len(few) < 2:
+        raise DataError(
+            f"night.index.min_sources {min_sources} leaves {len(n_sources) - len(few)} of {len(n_sources)} classes; a "
+            "classifier needs two: lower it, or add recordings of other sources"
+        )
+    return pool[~pool["class_name"].isin(few)].reset_index(drop=True), few
+
+
+def place_recordings(
+    folds: pd.DataFrame, recordings: pd.DataFrame, part_names: Sequence[str], settings: NightIndex
+) -> pd.DataFrame:
+    """The fold table with a row a fold for every field recording's source that no clip comes from.
+
+    None of them trains, for there is nothing to train on. In a single split they go to test and val in turns, in folds
+    each is tested once; exhaustive ones first, and in an order that their samples decide.
+
+    Args:
+        folds: from `fold_table`.
+        recordings: source_id, sha256, exhaustive.
+    """
+    rest = recordings[~recordings["source_id"].isin(folds["source_id"])]
+    if rest.empty:
+        return folds
+    sources = rest.groupby("source_id").agg(sha256=("sha256", digest_of), exhaustive=("exhaustive", "any"))
+    keys = {
+        str(source): (not row.exhaustive, keyed_hash(settings.seed, "recording", str(row.sha256)), row.sha256)
+        for source, row in zip(sources.index, sources.itertuples(), strict=True)
+    }
+    parts = (2, 1) if tuple(part_names) == SUBSETS else tuple(range(len(part_names)))
+    placed = {source: parts[n % len(parts)] for n, source in enumerate(sorted(keys, key=keys.__getitem__))}
+    more = fold_table(Split(placed, pd.DataFrame()), part_names, validation=settings.validation)
+    return pd.concat([folds, more], ignore_index=True)
 
 
 def fold_table(split: Split, part_names: Sequence[str], *, validation: str) -> pd.DataFrame:

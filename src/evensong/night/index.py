@@ -172,6 +172,16 @@ def read_fold_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     return items.sort_values(["fold", "row"], ignore_index=True)[columns], [str(name) for name in classes["class_name"]]
 
 
+def read_source_folds(path: Path) -> pd.DataFrame:
+    """Every source's subset in every fold: fold, source_id, subset; also of field recordings that no clip comes from.
+
+    Raises:
+        IntegrityError: not an index of this version.
+    """
+    with _opened(path) as connection:
+        return _rows(connection, "SELECT fold, source_id, subset FROM folds ORDER BY fold, source_id")
+
+
 def read_array_names(path: Path) -> list[str]:
     """File stems of the classes' mel arrays, in label order.
 

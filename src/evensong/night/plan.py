@@ -75,12 +75,15 @@ def choose_originals(sources: Mapping[str, str], target: int, *, seed: int) -> l
     return sorted(digest for _, _, digest in rounds[:target])
 
 
-def plan_pool(clips: pd.DataFrame, settings: NightAugment) -> tuple[pd.DataFrame, pd.DataFrame]:
+def plan_pool(
+    clips: pd.DataFrame, settings: NightAugment, background: Sequence[str] = ()
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Plan every file of the pool.
 
     Args:
         clips: used clips, with the columns path, class_name, source_id and pcm_sha256.
         settings: target, transforms and ranges.
+        background: classes whose target is background_target, where it is set.
 
     Returns:
         files: one row a pool file with the columns PLAN_COLUMNS, sorted by class_name and mel_row.
@@ -92,12 +95,14 @@ def plan_pool(clips: pd.DataFrame, settings: NightAugment) -> tuple[pd.DataFrame
     class_slugs = unique_slugs({name: name for name in clips["class_name"].unique()})
     files: list[pd.DataFrame] = []
     unused: list[pd.DataFrame] = []
+    aside = settings.model_copy(update={"target_samples": settings.background_target or settings.target_samples})
     for class_name, members in clips.groupby("class_name", sort=True):
+        chosen = aside if class_name in background else settings
         sources = dict(zip(members["pcm_sha256"], members["source_id"], strict=True))
-        target = settings.target_samples if settings.cap_majority else max(settings.target_samples, len(sources))
+        target = chosen.target_samples if chosen.cap_majority else max(chosen.target_samples, len(sources))
         kept = members["pcm_sha256"].isin(choose_originals(sources, target, seed=settings.seed))
         unused.append(members[~kept])
-        files.append(_plan_class(members[kept], class_slugs[str(class_name)], settings))
+        files.append(_plan_class(members[kept], class_slugs[str(class_name)], chosen))
     return pd.concat(files, ignore_index=True), pd.concat(unused, ignore_index=True)
 
 

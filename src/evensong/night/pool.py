@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -41,14 +41,20 @@ class _Task:
 
 
 def build_pool(
-    plan: pd.DataFrame, clips: pd.DataFrame, *, root: Path, folder: Path, settings: NightAugment, workers: int
+    plan: pd.DataFrame,
+    clips: pd.DataFrame,
+    *,
+    roots: Mapping[str, Path],
+    folder: Path,
+    settings: NightAugment,
+    workers: int,
 ) -> pd.DataFrame:
     """Write every planned file.
 
     Args:
         plan: from `plan_pool`.
         clips: the scan's clips, for the digests and durations.
-        root: folder of the originals.
+        roots: folder of the originals by their origin.
         folder: pool folder to create; one folder a class inside.
         settings: pool rate and ranges.
         workers: processes; no byte depends on it.
@@ -65,7 +71,7 @@ def build_pool(
     check_space(plan, clips, folder=folder.parent, settings=settings)
     for class_slug in plan["class_slug"].unique():
         (folder / class_slug).mkdir(parents=True)
-    tasks = _tasks(plan, clips, root, folder, settings.sample_rate_hz)
+    tasks = _tasks(plan, clips, roots, folder, settings.sample_rate_hz)
     _warm_up(settings)
     done = map_tasks(_make_files, tasks, workers=workers, label="night_augment", unit="clip")
     pool = pd.DataFrame([file for files in done for file in files])
@@ -106,15 +112,19 @@ def check_folder(folder: Path, planned: Iterable[str]) -> None:
         )
 
 
-def _tasks(plan: pd.DataFrame, clips: pd.DataFrame, root: Path, folder: Path, sample_rate_hz: int) -> list[_Task]:
+def _tasks(
+    plan: pd.DataFrame, clips: pd.DataFrame, roots: Mapping[str, Path], folder: Path, sample_rate_hz: int
+) -> list[_Task]:
     """One task an original, the longest work first so that no worker is left with it at the end."""
-    facts = clips.set_index("path")[["sha256", "duration_s"]].to_dict("index")
+    facts = clips.set_index("path")[["sha256", "duration_s", "origin"]].to_dict("index")
     tasks = []
     for original, files in plan.groupby("original_file", sort=True):
         clip, rows = facts[original], cast(list[dict[str, Any]], files.sort_values("copy").to_dict("records"))
         # The scan has accepted the length; a second more covers rounding in its table.
         max_seconds = float(clip["duration_s"]) + 1.0
-        tasks.append(_Task(root / str(original), clip["sha256"], max_seconds, folder, sample_rate_hz, rows))
+        tasks.append(
+            _Task(roots[clip["origin"]] / str(original), clip["sha256"], max_seconds, folder, sample_rate_hz, rows)
+        )
     return sorted(tasks, key=lambda task: -task.max_seconds * len(task.files))
 
 

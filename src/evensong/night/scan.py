@@ -2,26 +2,38 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from evensong.audio.quality import ClipStats
-from evensong.errors import DataError, IntegrityError
-from evensong.intake.listing import Entry
+from evensong.errors import DataError, InputFault, IntegrityError
+from evensong.intake.annotations import TABLE_SUFFIXES, read_annotations
+from evensong.intake.listing import Entry, sort_key
 from evensong.intake.names import counted
 from evensong.intake.opening import Opened, equal_contents, look_at_sound, open_all
 from evensong.intake.problems import FileProblem, Gathered, tell_counts, tell_names
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
 from evensong.night.classes import class_of, list_clips
-from evensong.night.sources import GROUPS_FILE, assign_sources, read_groups
-from evensong.schemas import NightScan
+from evensong.night.sources import GROUPS_FILE, assign_sources, read_cut_sources, read_groups
+from evensong.schemas import NightScan, Sources
 
+TABLE_HERE = "annotation table"
 STATS_FORMAT = "%.6g"
 _STATS_COLUMNS = list(ClipStats.__dataclass_fields__)
-CLIP_COLUMNS = ["path", "class_name", "source_id", "status", "duplicate_of", "sha256", "pcm_sha256", *_STATS_COLUMNS]
+CLIP_COLUMNS = [
+    "path",
+    "class_name",
+    "source_id",
+    "origin",
+    "status",
+    "duplicate_of",
+    "sha256",
+    "pcm_sha256",
+    *_STATS_COLUMNS,
+]
 
 
 @dataclass(frozen=True)
@@ -39,23 +51,42 @@ class Scan:
     counts: dict[str, Any]
 
 
-def scan_folder(root: Path, settings: NightScan, *, workers: int) -> Scan:
-    """List, open and check every file under the input folder; each is decoded once.
+@dataclass(frozen=True)
+class _Opened:
+    """One folder of class folders, listed and opened."""
+
+    root: Path
+    class_names: list[str]
+    entries: list[Entry]
+    opened: list[Opened]
+
+
+def scan_folder(
+    root: Path, settings: NightScan, *, workers: int, cut: Path | None = None, sources: Sources = "clips"
+) -> Scan:
+    """List, open and check every file under the input folders; each is decoded once.
 
     Args:
         root: folder that holds one folder of recordings a class, and maybe groups.csv.
         settings: limits of a usable clip and how sources are found.
         workers: processes; the result does not depend on it.
+        cut: folder of `night_cut`; needed where sources is not ``clips``.
+        sources: ``clips`` reads root, ``field`` reads cut, ``both`` reads both.
 
     Raises:
         DataError: the folder's layout, a class without a usable clip, one sound in two classes, a clip without a
             source, or more refused files than the budget allows; all that is found, in one message.
         IntegrityError: a file changed while it was read.
     """
-    class_names, entries = list_clips(root, recursive=settings.recursive)
-    opened = open_all(root, entries, look_at_sound, settings, workers=workers, tell=tell_names)
-    usable = [one for one in opened if not one.reason]
-    quarantine = quarantine_table(root, entries, opened)
+    folders = _open_folders(root, cut, settings, workers, sources)
+    class_names = sorted({name for one in folders.values() for name in one.class_names})
+    entries = [entry for one in folders.values() for entry in one.entries]
+    origins = {opened.path: origin for origin, one in folders.items() for opened in one.opened}
+    usable = [opened for one in folders.values() for opened in one.opened if not opened.reason]
+    usable.sort(key=lambda one: sort_key(one.path))
+    quarantine = pd.concat(
+        [quarantine_table(one.root, one.entries, one.opened) for one in folders.values()], ignore_index=True
+    )
     for row in quarantine[quarantine["outcome"] == "quarantined"].itertuples():
         print(f"quarantined: {row.path}: {row.reason}: {row.detail}")
     repeated, conflicts = equal_contents((one.path, class_of(one.path), one.content_sha256) for one in usable)
@@ -67,12 +98,66 @@ def scan_folder(root: Path, settings: NightScan, *, workers: int) -> Scan:
     with gathered:
         _refuse_conflicts(conflicts)
     with gathered:
-        used = {one.path: one.content_sha256 for one in usable if one.path not in repeated}
+        own = [one for one in usable if origins[one.path] == "clips" and one.path not in repeated]
         groups = read_groups(root / GROUPS_FILE) if (root / GROUPS_FILE).is_file() else None
-        sources = assign_sources(used, pattern=settings.group_pattern, groups=groups)
+        contents = {one.path: one.content_sha256 for one in own}
+        source_ids = assign_sources(contents, pattern=settings.group_pattern, groups=groups)
     gathered.refuse()
-    clips = _clip_table(usable, repeated, sources)
+    if cut is not None and "field" in folders:
+        source_ids |= read_cut_sources(cut)
+    clips = _clip_table(usable, repeated, source_ids, origins)
     return Scan(clips, quarantine, _count(len(entries), len(class_names), clips, quarantine))
+
+
+def _open_folders(
+    root: Path, cut: Path | None, settings: NightScan, workers: int, sources: Sources
+) -> dict[str, _Opened]:
+    """By the origin of their clips, the folders that clips are taken from."""
+    roots = {"clips": root} if sources != "field" else {}
+    if cut is not None and sources != "clips":
+        roots["field"] = cut
+    folders: dict[str, _Opened] = {}
+    for origin, folder in roots.items():
+        class_names, entries = list_clips(folder, recursive=settings.recursive, least=0 if origin == "field" else 2)
+        entries = [_told_of_tables(folder, entry) for entry in entries]
+        if origin == "field":  # beside the class folders lie the stage's own tables
+            entries = [entry for entry in entries if "/" in entry.path]
+        opened = open_all(folder, entries, look_at_sound, settings, workers=workers, tell=tell_names)
+        folders[origin] = _Opened(folder, class_names, entries, opened)
+    _refuse_clashes(folders)
+    return folders
+
+
+def _told_of_tables(root: Path, entry: Entry) -> Entry:
+    """A table of annotations is named as one: among clips nobody reads it."""
+    if entry.outcome != "ignored" or Path(entry.path).suffix.lower() not in TABLE_SUFFIXES:
+        return entry
+    try:
+        is_table = bool(read_annotations(root / entry.path).rows)
+    except InputFault:
+        return entry
+    detail = "to cut clips by it, put it and its recordings into data/field"
+    return replace(entry, reason=TABLE_HERE, detail=detail) if is_table else entry
+
+
+def _refuse_clashes(folders: Mapping[str, _Opened]) -> None:
+    """Classes of both folders that differ only in case, one clip's name in both, and fewer than two classes."""
+    names = {name for one in folders.values() for name in one.class_names}
+    spellings = Counter(name.casefold() for name in names)
+    twins = sorted(name for name in names if spellings[name.casefold()] > 1)
+    if twins:
+        raise DataError(
+            f"classes {' and '.join(twins)} of data/night and data/field differ only in upper and lower case; make "
+            "them one in night.cut.label_map"
+        )
+    if len(names) < 2:
+        raise DataError(
+            f"{len(names)} classes; a classifier needs two at least: annotate more in data/field, or set night.sources"
+        )
+    paths = Counter(entry.path for one in folders.values() for entry in one.entries)
+    twice = sorted(path for path, n in paths.items() if n > 1)
+    if twice:
+        raise DataError(f"{twice[0]} is both in data/night and cut from data/field; rename the one in data/night")
 
 
 def _told_above(message: str, problems: Sequence[FileProblem]) -> str:
@@ -96,7 +181,9 @@ def _refuse_conflicts(conflicts: Sequence[tuple[str, str]]) -> None:
         raise DataError(tell_names(message, [FileProblem(" and ".join(pair)) for pair in conflicts]))
 
 
-def _clip_table(usable: Sequence[Opened], repeated: Mapping[str, str], sources: Mapping[str, str]) -> pd.DataFrame:
+def _clip_table(
+    usable: Sequence[Opened], repeated: Mapping[str, str], sources: Mapping[str, str], origins: Mapping[str, str]
+) -> pd.DataFrame:
     """Usable files, of equal sounds in a class the first by path used; a duplicate is of the source that it repeats."""
     rows = [
         {
@@ -104,6 +191,7 @@ def _clip_table(usable: Sequence[Opened], repeated: Mapping[str, str], sources: 
             "path": one.path,
             "class_name": class_of(one.path),
             "source_id": sources[repeated.get(one.path, one.path)],
+            "origin": origins[one.path],
             "status": "duplicate" if one.path in repeated else "used",
             "duplicate_of": repeated.get(one.path, ""),
             "sha256": one.sha256,
@@ -135,3 +223,14 @@ def _count(n_listed: int, n_classes: int, clips: pd.DataFrame, quarantine: pd.Da
     if n_listed != counts["used"] + counts["duplicates"] + counts["quarantined"] + counts["ignored"]:
         raise IntegrityError(f"{n_listed} entries were listed, but the reasons add up to another number: {counts}")
     return counts
+
+
+def tables_beside(quarantine: pd.DataFrame) -> str | None:
+    """One line on tables that lie among the clips, where nothing reads them; None where there are none."""
+    paths = quarantine.loc[quarantine["reason"] == TABLE_HERE, "path"].tolist()
+    if not paths:
+        return None
+    return (
+        f"{counted(len(paths), 'annotation table')} among the clips, such as {paths[0]}, not read: annotations and "
+        "their recordings belong into data/field (docs/night.md, Field recordings)"
+    )

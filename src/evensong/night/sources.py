@@ -6,6 +6,7 @@ from pathlib import Path
 from evensong.errors import DataError
 from evensong.intake.csv_tables import Problems, read_table
 from evensong.intake.names import name_fault, nfc, some_of
+from evensong.intake.tables import read_own_table
 from evensong.night.patterns import find_in_names
 
 GROUPS_FILE = "groups.csv"
@@ -44,6 +45,16 @@ def assign_sources(
     if missing:
         raise DataError(f"{len(missing)} of {len(found)} clips without a source ({some_of(missing)}): {advice}")
     return {path: source_id for path, source_id in found.items() if source_id is not None}
+
+
+def read_cut_sources(folder: Path) -> dict[str, str]:
+    """Source id of every clip that `night_cut` has written, by path.
+
+    Raises:
+        IntegrityError: its table is missing.
+    """
+    table = read_own_table(folder / "cut.csv", texts=("path", "source_id"))
+    return {str(path): str(source_id) for path, source_id in zip(table["path"], table["source_id"], strict=True)}
 
 
 def read_groups(path: Path) -> dict[str, str]:

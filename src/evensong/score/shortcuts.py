@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,16 @@ _MAX_FOLDS = 5
 _TREES = 30
 _LEAF = 3
 _NOTABLE_ERRORS = 3.0  # standard errors above chance: by luck one trait in 700
+
+
+def report_shortcuts(clips: pd.DataFrame) -> dict[str, Any]:
+    """The audit of `draw_clips`, and how many classes and clips it looked at."""
+    looked_at = draw_clips(clips)
+    return {
+        "shortcut_balanced_accuracy": audit_shortcuts(looked_at),
+        "shortcut_classes": looked_at["class_name"].nunique(),
+        "shortcut_clips": len(looked_at),
+    }
 
 
 def draw_clips(clips: pd.DataFrame) -> pd.DataFrame:

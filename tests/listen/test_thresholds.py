@@ -1,0 +1,78 @@
+"""predict joins the thresholds that lie beside its model, and refuses those of another."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.listen.synthetic import CLASSES, RATE_HZ, read_selections, tone
+
+from evensong.audio.wav import write_wav
+from evensong.errors import IntegrityError, ParamsError
+from evensong.listen.events import Event, merge_windows, windows_over
+from evensong.listen.folds import read_folds
+from evensong.listen.predict import Request, predict
+from evensong.listen.thresholds import beside, read_thresholds, thresholds_tree
+from evensong.score.detection import Scores
+
+NAMES = ["asio", "noise", "strix"]
+
+
+def scores_of(*rows):
+    begins = np.arange(len(rows)) * 1.0
+    return Scores(begins, begins + 2, np.array(rows, float))
+
+
+def test_a_class_is_heard_where_it_reaches_its_own_threshold():
+    scores = scores_of((0.4, 0.2, 0.4), (0.6, 0.3, 0.1), (np.nan,) * 3, (0.4, 0.6, 0.0))
+    assert windows_over(scores, NAMES, {"asio": 0.4, "strix": 0.35}) == [
+        Event(0.0, 3.0, "asio", 0.5, 2),
+        Event(0.0, 2.0, "strix", 0.4, 1),
+        Event(3.0, 5.0, "asio", 0.4, 1),
+    ]
+    assert windows_over(scores, NAMES, {}) == []
+
+
+def test_background_is_never_an_event_and_ends_one():
+    scores = scores_of((0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (0.9, 0.1, 0.0))
+    assert merge_windows(scores, NAMES, 0.5, ["noise"]) == [
+        Event(0.0, 2.0, "asio", 0.9, 1),
+        Event(2.0, 4.0, "asio", 0.9, 1),
+    ]
+
+
+def write(path, digests, **thresholds):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(thresholds_tree(digests, {name: {"threshold": t} for name, t in thresholds.items()})))
+    return path
+
+
+def test_thresholds_of_another_model_are_refused(tmp_path):
+    path = write(tmp_path / "t.json", ["a", "b"], asio=0.3)
+    assert read_thresholds(path, ["a"]) == {"asio": 0.3}
+    with pytest.raises(IntegrityError, match="chosen for another model than this one"):
+        read_thresholds(path, ["a", "c"])
+    path.write_text("[]")
+    with pytest.raises(IntegrityError, match="not a table of thresholds"):
+        read_thresholds(path, ["a"])
+
+
+def test_predict_takes_the_thresholds_beside_the_model_or_the_named_ones(trained, tmp_path, capsys):
+    recording = write_wav(tmp_path / "a.wav", tone(0, 1, 3.0), RATE_HZ)
+    digests = [card["card_sha256"] for card in read_folds(trained.folder).cards]
+    request = Request([recording], trained.folder, tmp_path / "o.csv", tmp_path / "raven", None, None, 1)
+    table = tmp_path / "raven/a.Table.1.selections.txt"
+    named = write(tmp_path / "named.json", digests, **{CLASSES[1]: 0.0})
+    predict(replace(request, thresholds=named))
+    assert {event.class_name for event in read_selections(table)} == {CLASSES[1]}
+    assert "1 selection at thresholds of 1 classes" in capsys.readouterr().err
+    at_home = write(beside(trained.folder), ["0" * 64], **{CLASSES[1]: 0.0})
+    try:
+        with pytest.raises(IntegrityError, match="chosen for another model"):
+            predict(request)
+        predict(replace(request, min_score=0.5))
+        with pytest.raises(ParamsError, match="one or the other"):
+            predict(replace(request, min_score=0.5, thresholds=named))
+    finally:
+        at_home.unlink()
+    assert beside(trained.folder / "fold_00") == beside(trained.folder)
