@@ -92,18 +92,21 @@ def test_thresholds_are_of_validation_or_the_default_with_its_reason(detected):
     assert found.thresholds[0].tolist() == [0.5, 0.6]
 
 
+UNHEARD = "never detected in an exhaustive recording"
+
+
 def test_scores_worked_by_hand(detected):
     truth, found = detected
     tree = detect.details_tree(truth, found, SETTINGS, EVALUATE)
     owl, frog = tree["event"]["classes"]["owl"], tree["event"]["classes"]["frog"]
     # owl at 0.6. b: detections 2-5 (finds 3-4.5) and 13-15 (wrong); 9-9.4 is missed. c, not exhaustive: 1-4 finds 2-3
     # and 12-14 is nobody's business.
-    assert (owl["n_events"], owl["n_detections"]) == (3, 2)
+    assert (owl["n_events"], owl["n_detections_exhaustive"]) == (3, 2)
     assert (owl["precision"], owl["recall"]) == (0.5, pytest.approx(2 / 3, abs=1e-6))
     assert owl["f1"] == pytest.approx(2 * 0.5 * (2 / 3) / (0.5 + 2 / 3), abs=1e-6)
     assert owl["false_alarms_per_hour"] == pytest.approx(1 / (20 / 3600), abs=1e-3)
     # frog at 0.5: its window has 0.4
-    assert (frog["precision"], frog["recall"], frog["f1"], frog["reason"]) == (None, 0, 0, "never detected")
+    assert (frog["precision"], frog["recall"], frog["f1"], frog["reason"]) == (None, 0, 0, UNHEARD)
     assert tree["event"]["macro_f1"]["value"] == pytest.approx(owl["f1"] / 2, abs=1e-6)
     assert tree["event"]["macro_f1"]["reason"] == "2 sources of recordings; an interval needs 5"
     assert tree["event"]["macro_precision"]["value"] == 0.5
@@ -122,7 +125,7 @@ def test_windows_worked_by_hand(detected):
     # out; 8-10 and 9-11 hold 9-9.4, 7-9 nothing. c: 1-3 and 2-4 hold 2-3.
     assert window["n_events"] == 6
     assert window["recall"] == pytest.approx(4 / 6, abs=1e-6)
-    assert (window["n_detections"], window["precision"]) == (3, pytest.approx(2 / 3, abs=1e-6))
+    assert (window["n_detections_exhaustive"], window["precision"]) == (3, pytest.approx(2 / 3, abs=1e-6))
 
 
 def test_without_an_exhaustive_recording_there_is_recall_and_nothing_else(detected):
@@ -217,7 +220,7 @@ def test_from_annotated_recordings_to_the_planted_truth(night, params, capsys):
     for name in ("owl", "frog"):
         scored = details["event"]["classes"][name]
         own = detections[(detections["class"] == name) & detections["recording"].isin(exhaustive)]
-        assert scored["n_detections"] == len(own)
+        assert scored["n_detections_exhaustive"] == len(own)
         right = [is_right(row, [one for one in planted[row.recording] if one.name == name]) for row in own.itertuples()]
         assert (own["outcome"] == "right").tolist() == right
         assert scored["precision"] == pytest.approx(np.mean(right), abs=1e-6)

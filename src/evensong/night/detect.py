@@ -287,8 +287,9 @@ def _class_tree(counts: Ints, curve: Ints, hours: float, *, is_event: bool) -> d
     if is_event:
         values["false_alarms_per_hour"] = (detections - right) / hours if hours else float("nan")
     tree: dict[str, Any] = {name: None if np.isnan(value) else rounded(value) for name, value in values.items()}
-    reason = NO_EXHAUSTIVE if not hours else "no events" if not events else "never detected" if not detections else None
-    return tree | {"n_events": events, "n_detections": detections} | ({"reason": reason} if reason else {})
+    unheard = "never detected in an exhaustive recording"
+    reason = NO_EXHAUSTIVE if not hours else "no events" if not events else unheard if not detections else None
+    return tree | {"n_events": events, "n_detections_exhaustive": detections} | ({"reason": reason} if reason else {})
 
 
 def pr_table(truth: FieldTruth, found: Detected) -> pd.DataFrame:

@@ -70,6 +70,9 @@ def _night(root: Path) -> Iterator[Score]:
     yield _baseline(details, "arms.baseline.clip.macro_f1", _of(test, "night_baseline_f1"))
     if _at(details, "arms.baseline"):
         yield _nested(details, "arms.baseline.network_minus_clip.macro_f1", "network minus baseline, paired")
+    field = _read(root, Path("metrics/night/detection.json"))
+    if n_events := field.get("night_detection_n"):
+        yield _flat(field, "night_detection_f1", f"detection F1, {n_events} events in the field")
 
 
 def _voice(root: Path) -> Iterator[Score]:
