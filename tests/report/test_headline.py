@@ -139,3 +139,13 @@ def test_shortcuts_are_told_beside_the_scores(run: Path) -> None:
     write(run, "voice/tables.json", {"shortcut_balanced_accuracy": scores})
     notes = [line.strip() for line in headline(run).splitlines() if "NOTE" in line]
     assert notes == ["NOTE: shortcuts by container: metrics/voice/tables.json"]
+
+
+def test_detections_in_the_field_stand_beside_the_clips_where_there_are_any(run: Path) -> None:
+    nothing = headline(run)
+    field = {"night_detection_f1": 0.6944, "night_detection_f1_low": 0.49, "night_detection_f1_high": 0.843}
+    write(run, "night/detection.json", {**dict.fromkeys(field), "night_detection_n": 0})
+    assert headline(run) == nothing
+    write(run, "night/detection.json", {**field, "night_detection_n": 18})
+    line = next(line for line in headline(run).splitlines() if "detection" in line)
+    assert line.split() == ["detection", "F1,", "18", "events", "in", "the", "field", "0.694", "0.490", "to", "0.843"]
