@@ -75,7 +75,7 @@ def test_boxes_that_are_cut_off_or_none_are_refused(raw: bytes, message: str) ->
 
 def clock(version: int, hz: int, ticks: int) -> bytes:
     times = struct.pack(">QQIQ" if version else ">IIII", 1, 2, hz, ticks)
-    return bytes([version, 0, 0, 0]) + times
+    return bytes([version, 0, 0, 0]) + times + b"\x55\xc4\0\0"  # the language follows
 
 
 def film(*, edits: bytes, version: int = 0, ticks: int = 9_000, handler: bytes = b"soun", more: bytes = b"") -> bytes:
@@ -99,6 +99,7 @@ WHOLE = Played(Fraction(400, 8_000), Fraction(900, 1_000), Fraction(9_000, 8_000
         (film(edits=elst((900, 400)), more=box(b"free", declared=3)), WHOLE),  # no more boxes inside the index
         (film(edits=elst((70, -1), (900, 400))), WHOLE),
         (film(edits=elst((900, 400))) + film(edits=elst((1, 1))), WHOLE),  # FFmpeg reads the first index, too
+        (film(edits=elst((0, 0)), ticks=1 << 25), Played(Fraction(0), None, Fraction(1 << 25, 8_000))),
         (film(edits=elst((0, 400))), Played(Fraction(400, 8_000), None, Fraction(9_000, 8_000))),
         (film(edits=elst((900, 400)), more=box(b"mvex")), Played(Fraction(400, 8_000), Fraction(900, 1_000))),
         (film(edits=elst((900, 400)), ticks=0), Played(Fraction(400, 8_000), Fraction(900, 1_000))),
@@ -106,8 +107,9 @@ WHOLE = Played(Fraction(400, 8_000), Fraction(900, 1_000), Fraction(9_000, 8_000
         (film(edits=elst()), Played()),
         (film(edits=elst((900, 400))[:-5]), Played()),  # an edit cut off
         (film(edits=struct.pack(">II", 0, 0) + elst((900, 400))[8:]), Played()),  # none declared
+        (film(edits=struct.pack(">II", 0, 1 << 24) + elst((900, 400))[8:]), WHOLE),  # more declared than there
         (film(edits=elst((1, 1)), handler=b"vide"), Played()),
-        (film(edits=elst((1, 1)), more=film(edits=elst((1, 1)))[8 + 28 :]), Played()),  # two tracks of sound
+        (film(edits=elst((1, 1)), more=film(edits=elst((1, 1)))[8 + 32 :]), Played()),  # two tracks of sound
     ],
 )
 def test_edit_list_of_the_sound(raw: bytes, expected: Played) -> None:
