@@ -106,8 +106,8 @@ def describe_shortcuts(scores: Mapping[str, float | None]) -> list[str]:
     told = ", ".join(f"{trait} {scores[trait]:.2f}" for trait in found)
     return [
         f"NOTE: technical traits alone tell the classes apart: balanced accuracy {told}; chance "
-        f"{scores['chance']:.2f}. Where they come from the recording and not from what sounds, a model can learn those instead, and would fail "
-        "where they are others: record all classes alike, or bring the clips to one form"
+        f"{scores['chance']:.2f}. Where they come from the recording and not from what sounds, a model can learn "
+        "those instead, and would fail where they are others: record all classes alike, or bring the clips to one form"
     ]
 
 
