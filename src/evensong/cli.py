@@ -60,8 +60,17 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="recordings, and folders of recordings")
     _add_model(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="one row a window (default: standard output)")
-    parser.add_argument("--raven", type=Path, metavar="DIR", help="one Raven selection table a recording")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=".csv, .parquet or .jsonl, one row a detection (default: standard output); beside it an account of every "
+        "recording, and the scores, from which a run that was killed goes on",
+    )
+    parser.add_argument("--all-windows", action="store_true", help="in that table one row a window, with all scores")
+    parser.add_argument("--raven", type=Path, metavar="DIR", help="a selection table a recording; FILE.txt: one in all")
+    parser.add_argument("--audacity", type=Path, metavar="DIR", help="one label track a recording")
+    parser.add_argument("--birdnet", type=Path, metavar="FILE.csv", help="detections in BirdNET's columns")
     parser.add_argument(
         "--hop-seconds", type=float, metavar="S", help="distance of two windows (default: half a window)"
     )
@@ -69,14 +78,22 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--min-score",
         type=float,
         metavar="P",
-        help="for the selection tables alone: one for all classes (default: the thresholds, or 0.5 without any)",
+        help="of a detection of any class (default: the thresholds of night_detect, or 0.5 without any)",
     )
     parser.add_argument(
-        "--thresholds",
-        type=Path,
-        metavar="FILE",
-        help="of night_detect, for the selection tables (default: detect/thresholds.json beside the model's folder)",
+        "--thresholds", type=Path, metavar="FILE", help="of night_detect (default: detect/ beside the model's folder)"
     )
+    parser.add_argument("--include", action="append", default=[], metavar="CLASS", help="report these classes only")
+    parser.add_argument("--exclude", action="append", default=[], metavar="CLASS", help="do not report this class")
+    parser.add_argument(
+        "--clock",
+        metavar="ZONE",
+        help="tell the moment of each detection, from the recording's metadata or name, as in Europe/Zurich or UTC+1",
+    )
+    parser.add_argument(
+        "--recorder-clock", metavar="ZONE", help="what recorders were set to, where they do not say (default: --clock)"
+    )
+    parser.add_argument("--hours", metavar="21:00-05:00", help="only what begins in these hours by the clock")
     parser.add_argument("--workers", type=int, metavar="N", help="processes, a recording each (default: one a core)")
     parser.set_defaults(run=_predict)
 
@@ -109,9 +126,12 @@ def _results(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    from evensong.listen.clock import Clock, hours_of, zone_of
     from evensong.listen.predict import Request, predict
     from evensong.run.machine import n_cores
 
+    recorder = options.recorder_clock or options.clock
+    clock = options.clock and Clock(zone_of(options.clock, "--clock"), zone_of(recorder, "--recorder-clock"))
     predict(
         Request(
             named=options.paths,
@@ -120,8 +140,15 @@ def _predict(options: argparse.Namespace) -> None:
             raven=options.raven,
             hop_seconds=options.hop_seconds,
             min_score=options.min_score,
-            thresholds=options.thresholds,
             workers=n_cores() if options.workers is None else options.workers,
+            thresholds=options.thresholds,
+            include=options.include,
+            exclude=options.exclude,
+            all_windows=options.all_windows,
+            audacity=options.audacity,
+            birdnet=options.birdnet,
+            clock=clock,
+            hours=options.hours and hours_of(options.hours),
         )
     )
 
