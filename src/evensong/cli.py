@@ -94,6 +94,9 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--recorder-clock", metavar="ZONE", help="what recorders were set to, where they do not say (default: --clock)"
     )
     parser.add_argument("--hours", metavar="21:00-05:00", help="only what begins in these hours by the clock")
+    parser.add_argument(
+        "--activity", type=Path, metavar="DIR", help="counts by night and by hour, and their figure; needs --clock"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes, a recording each (default: one a core)")
     parser.set_defaults(run=_predict)
 
@@ -149,6 +152,7 @@ def _predict(options: argparse.Namespace) -> None:
             birdnet=options.birdnet,
             clock=clock,
             hours=options.hours and hours_of(options.hours),
+            activity=options.activity,
         )
     )
 

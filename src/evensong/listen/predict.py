@@ -49,6 +49,7 @@ class Request:
         birdnet: a CSV with BirdNET's columns; None for none.
         clock: zones of the moments that are told; None tells none.
         hours: of the day, by the clock, in which detections and windows begin; None for all.
+        activity: folder of counts by night and hour, and their figure; None for none.
     """
 
     named: Sequence[Path]
@@ -66,6 +67,7 @@ class Request:
     birdnet: Path | None = None
     clock: Clock | None = None
     hours: Hours | None = None
+    activity: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ def _check_options(request: Request) -> None:
         raise ParamsError(f"--workers {request.workers}: one at least")
     if request.hours and not request.clock:
         raise ParamsError("--hours needs --clock: hours of which place?")
+    if request.activity and not request.clock:
+        raise ParamsError("--activity needs --clock: nights of which place?")
     outputs.check_table(request.out, "--out")
     outputs.check_table(request.birdnet, "--birdnet")
 
@@ -219,6 +223,10 @@ def _write(
         outputs.write_raven_of_many(request.raven, found, band_hz)
     if request.birdnet:
         outputs.write_birdnet(request.birdnet, found)
+    if request.activity and request.clock:
+        from evensong.listen.activity import write_activity  # Matplotlib takes a second
+
+        write_activity(request.activity, found, list(results.thresholds), request.clock, request.hours)
     for recording in found:
         if recording.path in tables["raven"]:
             outputs.write_raven(tables["raven"][recording.path], recording, band_hz)
