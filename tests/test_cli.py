@@ -9,6 +9,7 @@ import pytest
 
 from evensong import cli
 from evensong.errors import ParamsError
+from evensong.listen.segments import Sample
 
 SRC = Path(__file__).parents[1] / "src"
 
@@ -49,6 +50,17 @@ def test_predict_options(run, monkeypatch) -> None:
     assert (request.include, request.exclude, request.all_windows) == (["owl"], ["rain"], True)
     outs = request.activity, request.audacity, request.birdnet, request.thresholds
     assert outs == (Path("a"), Path("l"), Path("b.csv"), Path("t.json"))
+
+
+def test_segments_and_review_options(run, monkeypatch, capsys) -> None:
+    seen = calls(monkeypatch, "evensong.listen.predict.predict")
+    options = "--segments s --segments-per-class 7 --segments-per-file 2 --segments-by spread --segments-seed 3"
+    run(words(f"predict a.wav {options}"))
+    ((request,),) = seen
+    assert request.segments == Sample(Path("s"), 7, 2, "spread", 3)
+    monkeypatch.setattr("evensong.listen.review.review", lambda path, **options: [str(path), str(options)])
+    run(words("review s/review.csv --annotator me --confidence 0.9"))
+    assert capsys.readouterr().out == "s/review.csv\n{'annotator': 'me', 'confidence': 0.9}\n"
 
 
 def test_predict_defaults(run, monkeypatch) -> None:
@@ -94,7 +106,18 @@ def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) 
 
 
 @pytest.mark.parametrize(
-    "line", ["", "predict", "export", "export onnx", "export mels", "predict a.wav --min-score high", "sing"]
+    "line",
+    [
+        "",
+        "predict",
+        "export",
+        "export onnx",
+        "export mels",
+        "predict a.wav --min-score high",
+        "review",
+        "predict a.wav --segments-by size",
+        "sing",
+    ],
 )
 def test_a_wrong_command_line_is_code_2(line: str, capsys) -> None:
     with pytest.raises(SystemExit) as left:

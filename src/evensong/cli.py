@@ -28,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("track", nargs="?", choices=TRACKS, help="one track only (default: both)")
     results.set_defaults(run=_results)
     _add_predict(commands)
+    _add_review(commands)
     exports = commands.add_parser("export", help="write a model or its mels for other programs").add_subparsers(
         required=True, metavar="what"
     )
@@ -97,8 +98,45 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--activity", type=Path, metavar="DIR", help="counts by night and by hour, and their figure; needs --clock"
     )
+    parser.add_argument(
+        "--segments",
+        type=Path,
+        metavar="DIR",
+        help="detections to listen to, and review.csv to fill in (evensong review)",
+    )
+    parser.add_argument(
+        "--segments-per-class", type=int, default=20, metavar="N", help="at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--segments-per-file", type=int, default=5, metavar="N", help="at most, of a class (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--segments-by",
+        choices=("random", "spread", "highest"),
+        default="random",
+        help="drawn, drawn evenly over the range of scores, or the likeliest, which say nothing of precision "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--segments-seed", type=int, default=42, metavar="N", help="of the draws (default: %(default)s)"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes, a recording each (default: one a core)")
     parser.set_defaults(run=_predict)
+
+
+def _add_review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "review",
+        help="a filled-in review.csv: annotations, and precision by class and threshold",
+        description="Read what a person filled in under verdict (right or wrong) and other_label. Write beside it "
+        "annotations.csv, for data/field, and precision.csv.",
+    )
+    parser.add_argument("file", type=Path, metavar="review.csv", help="as predict --segments has written it")
+    parser.add_argument("--annotator", default="", metavar="NAME", help="who has listened")
+    parser.add_argument(
+        "--confidence", type=float, default=0.95, metavar="P", help="of intervals (default: %(default)s)"
+    )
+    parser.set_defaults(run=_review)
 
 
 def _add_export_onnx(exports: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -131,6 +169,7 @@ def _results(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> None:
     from evensong.listen.clock import Clock, hours_of, zone_of
     from evensong.listen.predict import Request, predict
+    from evensong.listen.segments import Sample
     from evensong.run.machine import n_cores
 
     recorder = options.recorder_clock or options.clock
@@ -153,8 +192,22 @@ def _predict(options: argparse.Namespace) -> None:
             clock=clock,
             hours=options.hours and hours_of(options.hours),
             activity=options.activity,
+            segments=options.segments
+            and Sample(
+                options.segments,
+                options.segments_per_class,
+                options.segments_per_file,
+                options.segments_by,
+                options.segments_seed,
+            ),
         )
     )
+
+
+def _review(options: argparse.Namespace) -> None:
+    from evensong.listen.review import review
+
+    print(*review(options.file, annotator=options.annotator, confidence=options.confidence), sep="\n")
 
 
 def _export_onnx(options: argparse.Namespace) -> None:

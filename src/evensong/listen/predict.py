@@ -12,6 +12,7 @@ import torch
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import counted, printable
 from evensong.listen import outputs
+from evensong.listen.activity import write_activity
 from evensong.listen.account import beside, summarise, write_account
 from evensong.listen.clock import Clock, Hours, Start, seconds_of_wav
 from evensong.listen.decisions import decide
@@ -21,6 +22,7 @@ from evensong.listen.found import Found, Results
 from evensong.listen.outputs import write_table
 from evensong.listen.progress import Progress, tell
 from evensong.listen.recordings import Listing, list_recordings
+from evensong.listen.segments import REVIEW, Sample, candidates_of, write_segments
 from evensong.listen.windows import Listening, listening_of
 from evensong.run.parallel import map_isolated
 
@@ -50,6 +52,7 @@ class Request:
         clock: zones of the moments that are told; None tells none.
         hours: of the day, by the clock, in which detections and windows begin; None for all.
         activity: folder of counts by night and hour, and their figure; None for none.
+        segments: detections to listen to; None for none.
     """
 
     named: Sequence[Path]
@@ -68,6 +71,7 @@ class Request:
     clock: Clock | None = None
     hours: Hours | None = None
     activity: Path | None = None
+    segments: Sample | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,8 @@ def _check_options(request: Request) -> None:
         raise ParamsError("--activity needs --clock: nights of which place?")
     outputs.check_table(request.out, "--out")
     outputs.check_table(request.birdnet, "--birdnet")
+    if request.segments:
+        request.segments.check()
 
 
 def _tables(request: Request, listing: Listing) -> _Tables:
@@ -223,9 +229,11 @@ def _write(
         outputs.write_raven_of_many(request.raven, found, band_hz)
     if request.birdnet:
         outputs.write_birdnet(request.birdnet, found)
+    if request.segments:
+        candidates = candidates_of(results, found)
+        n_clips = write_segments(request.segments, candidates, band_hz, workers=request.workers)
+        tell(f"{counted(n_clips, 'clip')} to listen to; fill in {request.segments.folder / REVIEW}")
     if request.activity and request.clock:
-        from evensong.listen.activity import write_activity  # Matplotlib takes a second
-
         write_activity(request.activity, found, list(results.thresholds), request.clock, request.hours)
     for recording in found:
         if recording.path in tables["raven"]:
