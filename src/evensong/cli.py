@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_export_onnx(exports)
     _add_export_mels(exports)
+    preset = commands.add_parser("preset", help="set params.yaml up for an animal or the size of a set (presets/)")
+    preset.add_argument("name", nargs="?", help="of a preset; several may follow each other (default: list them)")
+    preset.set_defaults(run=_preset)
     doctor = commands.add_parser("doctor", help="what this machine, environment and repository bring to a run")
     doctor.add_argument("--data", action="store_true", help="only whether DVC can read data/; exit code 3 if not")
     doctor.set_defaults(run=_doctor)
@@ -222,6 +225,13 @@ def _export_mels(options: argparse.Namespace) -> None:
 
     n_files = export_mels(INDEX, MELS, options.out, options.fold)
     print(f"{n_files} mels in {options.out}")
+
+
+def _preset(options: argparse.Namespace) -> None:
+    from evensong.preset import apply_preset, describe_presets
+
+    lines = apply_preset(Path(), options.name) if options.name else describe_presets(Path())
+    print(*(lines or ["nothing to change"]), sep="\n")
 
 
 def _doctor(options: argparse.Namespace) -> None:
