@@ -12,7 +12,6 @@ import torch
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import counted, printable
 from evensong.listen import outputs
-from evensong.listen.activity import write_activity
 from evensong.listen.account import beside, summarise, write_account
 from evensong.listen.clock import Clock, Hours, Start, seconds_of_wav
 from evensong.listen.decisions import decide
@@ -234,6 +233,8 @@ def _write(
         n_clips = write_segments(request.segments, candidates, band_hz, workers=request.workers)
         tell(f"{counted(n_clips, 'clip')} to listen to; fill in {request.segments.folder / REVIEW}")
     if request.activity and request.clock:
+        from evensong.listen.activity import write_activity  # Matplotlib, for those who want the figure
+
         write_activity(request.activity, found, list(results.thresholds), request.clock, request.hours)
     for recording in found:
         if recording.path in tables["raven"]:

@@ -13,7 +13,6 @@ from evensong.audio.decode import open_mono, write_wav
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import unique_slugs
 from evensong.keys import keyed_hash
-from evensong.listen.activity import figure
 from evensong.listen.events import best_window
 from evensong.listen.found import Found, Results
 from evensong.listen.outputs import write_table
@@ -260,6 +259,8 @@ def pieces(blocks: Iterable[np.ndarray], spans: Sequence[tuple[int, int]]) -> It
 
 
 def _draw(path: Path, wave: np.ndarray, task: _Task) -> None:
+    from evensong.listen.activity import figure  # Matplotlib
+
     n_fft = max(16, min(1024, wave.size))
     with figure(path, (6.0, 2.6), "seconds") as drawing:
         axes = drawing.add_subplot()
