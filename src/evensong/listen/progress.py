@@ -22,7 +22,7 @@ class Progress:
         self._files = self._bytes = 0
         self._heard_s = 0.0
         self._started = self._told = time.monotonic()
-        self._bar = tqdm(total=n_bytes, disable=None, bar_format="{percentage:3.0f}%|{bar}| {postfix}")
+        self._bar = tqdm(total=n_bytes, disable=None, mininterval=0.5, bar_format="{percentage:3.0f}%|{bar:20}| {desc}")
 
     def __enter__(self) -> Self:
         return self
@@ -40,8 +40,8 @@ class Progress:
         self._files, self._bytes, self._left = self._files + 1, self._bytes + n_bytes, self._left - n_bytes
         self._heard_s += seconds
         now = time.monotonic()
+        self._bar.set_description_str(self.line(now - self._started), refresh=False)
         self._bar.update(n_bytes)
-        self._bar.set_postfix_str(self.line(now - self._started))
         if self._bar.disable and now - self._told >= _EVERY_S:
             self._told = now
             tell(self.line(now - self._started))
