@@ -29,7 +29,7 @@ def main() -> None:
     settings, evaluate = load_section("night.detect", NightDetect), load_section("night.evaluate", Evaluate)
     ears, folds = read_ears(MODEL), read_source_folds(INDEX)
     annotations = read_own_table(
-        FIELD / "annotations.csv", numbers=("begin_s", "end_s"), texts=("recording", "outcome")
+        FIELD / "annotations.csv", numbers=("begin_s", "end_s"), texts=("recording", "reviewed", "outcome")
     )
     truth = detect.field_truth(read_recordings(FIELD / "recordings.csv"), annotations, ears.classes, ears.background)
     wanted = {

@@ -10,7 +10,7 @@ from evensong.night.audit import audit_leakage, count_classes, describe_balance,
 from evensong.night.folds import divide, enough_sources
 from evensong.night.index import build_index, index_tables
 from evensong.intake.names import counted
-from evensong.intake.tables import read_clips, read_pool, read_recordings
+from evensong.intake.tables import read_clips, read_pool, read_recordings, read_reviewed
 from evensong.params import load_section
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
@@ -19,6 +19,7 @@ from evensong.score.shortcuts import describe_shortcuts, report_shortcuts
 
 TABLE = Path("artifacts/night/pool.csv")
 CLIPS = Path("artifacts/night/scan/clips.csv")
+CUT = Path("artifacts/night/cut/cut.csv")
 RECORDINGS = Path("artifacts/night/field/recordings.csv")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 METRICS = Path("metrics/night/index.json")
@@ -27,12 +28,13 @@ PLOT = Path("plots/night_counts.csv")
 
 def main() -> None:
     settings = load_section("night.index", NightIndex)
-    pool, left_out = enough_sources(read_pool(TABLE), settings.min_sources)
-    clips = read_clips(CLIPS)
-    split, part_names, shares, splits, folds = divide(pool, read_recordings(RECORDINGS), settings)
+    pool, clips = read_pool(TABLE), read_clips(CLIPS)
+    reviewed = read_reviewed(CUT, clips)
+    pool, left_out = enough_sources(pool, settings.min_sources, reviewed)
+    split, part_names, shares, splits, folds = divide(pool, read_recordings(RECORDINGS), settings, reviewed)
     leakage = audit_leakage(pool, folds)
     refuse_leakage(leakage)
-    tables = index_tables(pool, folds, splits, file_sha256(TABLE))
+    tables = index_tables(pool, folds, splits, file_sha256(TABLE), reviewed)
     samples = tables["audio_samples"]
     counts = count_classes(samples, part_names, shares)
     report: dict[str, Any] = {
@@ -41,6 +43,7 @@ def main() -> None:
         **report_shortcuts(clips[clips["path"].isin(pool["original_file"])]),
         "folds": int(folds["fold"].nunique()),
         "classes_left_out": left_out,
+        "originals_reviewed": len(reviewed),
     }
     with publishing("night_index", [INDEX, METRICS, PLOT]) as staged:
         report["rows_sha256"] = build_index(staged[INDEX], tables)

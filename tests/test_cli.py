@@ -9,6 +9,7 @@ import pytest
 
 from evensong import cli
 from evensong.errors import ParamsError
+from evensong.listen.segments import Sample
 
 SRC = Path(__file__).parents[1] / "src"
 
@@ -37,12 +38,29 @@ def calls(monkeypatch: pytest.MonkeyPatch, target: str, answer: object = None) -
 
 def test_predict_options(run, monkeypatch) -> None:
     seen = calls(monkeypatch, "evensong.listen.predict.predict")
-    options = "--model m --out o.csv --raven r --hop-seconds 1.5 --min-score 0.7 --workers 3"
-    run(words(f"predict a.wav nights {options}"))
+    options = "--model m --out o.csv --raven r --hop-seconds 1.5 --min-score 0.7 --workers 3 --all-windows"
+    more = "--clock Europe/Zurich --recorder-clock UTC+1 --hours 21:00-05:00 --activity a --include owl --exclude rain"
+    run(words(f"predict a.wav nights {options} {more} --audacity l --birdnet b.csv --thresholds t.json"))
     ((request,),) = seen
     assert request.named == [Path("a.wav"), Path("nights")]
     assert (request.model, request.out, request.raven) == (Path("m"), Path("o.csv"), Path("r"))
     assert (request.hop_seconds, request.min_score, request.workers) == (1.5, 0.7, 3)
+    assert (request.clock.zone.key, request.clock.recorder.utcoffset(None).seconds) == ("Europe/Zurich", 3_600)
+    assert (request.hours.first.hour, request.hours.last.hour) == (21, 5)
+    assert (request.include, request.exclude, request.all_windows) == (["owl"], ["rain"], True)
+    outs = request.activity, request.audacity, request.birdnet, request.thresholds
+    assert outs == (Path("a"), Path("l"), Path("b.csv"), Path("t.json"))
+
+
+def test_segments_and_review_options(run, monkeypatch, capsys) -> None:
+    seen = calls(monkeypatch, "evensong.listen.predict.predict")
+    options = "--segments s --segments-per-class 7 --segments-per-file 2 --segments-by spread --segments-seed 3"
+    run(words(f"predict a.wav {options}"))
+    ((request,),) = seen
+    assert request.segments == Sample(Path("s"), 7, 2, "spread", 3)
+    monkeypatch.setattr("evensong.listen.review.review", lambda path, **options: [str(path), str(options)])
+    run(words("review s/review.csv --annotator me --confidence 0.9"))
+    assert capsys.readouterr().out == "s/review.csv\n{'annotator': 'me', 'confidence': 0.9}\n"
 
 
 def test_predict_defaults(run, monkeypatch) -> None:
@@ -88,7 +106,18 @@ def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) 
 
 
 @pytest.mark.parametrize(
-    "line", ["", "predict", "export", "export onnx", "export mels", "predict a.wav --min-score high", "sing"]
+    "line",
+    [
+        "",
+        "predict",
+        "export",
+        "export onnx",
+        "export mels",
+        "predict a.wav --min-score high",
+        "review",
+        "predict a.wav --segments-by size",
+        "sing",
+    ],
 )
 def test_a_wrong_command_line_is_code_2(line: str, capsys) -> None:
     with pytest.raises(SystemExit) as left:

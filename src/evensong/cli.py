@@ -37,11 +37,15 @@ def _parser() -> argparse.ArgumentParser:
     seeds.add_argument("--runs", type=int, default=0, metavar="N", help="run the seeds 1 to N that have not run yet")
     seeds.set_defaults(run=_seeds)
     _add_predict(commands)
+    _add_review(commands)
     exports = commands.add_parser("export", help="write a model or its mels for other programs").add_subparsers(
         required=True, metavar="what"
     )
     _add_export_onnx(exports)
     _add_export_mels(exports)
+    preset = commands.add_parser("preset", help="set params.yaml up for an animal or the size of a set (presets/)")
+    preset.add_argument("name", nargs="?", help="of a preset; several may follow each other (default: list them)")
+    preset.set_defaults(run=_preset)
     doctor = commands.add_parser("doctor", help="what this machine, environment and repository bring to a run")
     doctor.add_argument("--data", action="store_true", help="only whether DVC can read data/; exit code 3 if not")
     doctor.set_defaults(run=_doctor)
@@ -69,8 +73,17 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="recordings, and folders of recordings")
     _add_model(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="one row a window (default: standard output)")
-    parser.add_argument("--raven", type=Path, metavar="DIR", help="one Raven selection table a recording")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=".csv, .parquet or .jsonl, one row a detection (default: standard output); beside it an account of every "
+        "recording, and the scores, from which a run that was killed goes on",
+    )
+    parser.add_argument("--all-windows", action="store_true", help="in that table one row a window, with all scores")
+    parser.add_argument("--raven", type=Path, metavar="DIR", help="a selection table a recording; FILE.txt: one in all")
+    parser.add_argument("--audacity", type=Path, metavar="DIR", help="one label track a recording")
+    parser.add_argument("--birdnet", type=Path, metavar="FILE.csv", help="detections in BirdNET's columns")
     parser.add_argument(
         "--hop-seconds", type=float, metavar="S", help="distance of two windows (default: half a window)"
     )
@@ -78,16 +91,64 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--min-score",
         type=float,
         metavar="P",
-        help="for the selection tables alone: one for all classes (default: the thresholds, or 0.5 without any)",
+        help="of a detection of any class (default: the thresholds of night_detect, or 0.5 without any)",
     )
     parser.add_argument(
-        "--thresholds",
+        "--thresholds", type=Path, metavar="FILE", help="of night_detect (default: detect/ beside the model's folder)"
+    )
+    parser.add_argument("--include", action="append", default=[], metavar="CLASS", help="report these classes only")
+    parser.add_argument("--exclude", action="append", default=[], metavar="CLASS", help="do not report this class")
+    parser.add_argument(
+        "--clock",
+        metavar="ZONE",
+        help="tell the moment of each detection, from the recording's metadata or name, as in Europe/Zurich or UTC+1",
+    )
+    parser.add_argument(
+        "--recorder-clock", metavar="ZONE", help="what recorders were set to, where they do not say (default: --clock)"
+    )
+    parser.add_argument("--hours", metavar="21:00-05:00", help="only what begins in these hours by the clock")
+    parser.add_argument(
+        "--activity", type=Path, metavar="DIR", help="counts by night and by hour, and their figure; needs --clock"
+    )
+    parser.add_argument(
+        "--segments",
         type=Path,
-        metavar="FILE",
-        help="of night_detect, for the selection tables (default: detect/thresholds.json beside the model's folder)",
+        metavar="DIR",
+        help="detections to listen to, and review.csv to fill in (evensong review)",
+    )
+    parser.add_argument(
+        "--segments-per-class", type=int, default=20, metavar="N", help="at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--segments-per-file", type=int, default=5, metavar="N", help="at most, of a class (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--segments-by",
+        choices=("random", "spread", "highest"),
+        default="random",
+        help="drawn, drawn evenly over the range of scores, or the likeliest, which say nothing of precision "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--segments-seed", type=int, default=42, metavar="N", help="of the draws (default: %(default)s)"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes, a recording each (default: one a core)")
     parser.set_defaults(run=_predict)
+
+
+def _add_review(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "review",
+        help="a filled-in review.csv: annotations, and precision by class and threshold",
+        description="Read what a person filled in under verdict (right or wrong) and other_label. Write beside it "
+        "annotations.csv, for data/field, and precision.csv.",
+    )
+    parser.add_argument("file", type=Path, metavar="review.csv", help="as predict --segments has written it")
+    parser.add_argument("--annotator", default="", metavar="NAME", help="who has listened")
+    parser.add_argument(
+        "--confidence", type=float, default=0.95, metavar="P", help="of intervals (default: %(default)s)"
+    )
+    parser.set_defaults(run=_review)
 
 
 def _add_export_onnx(exports: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -125,9 +186,13 @@ def _seeds(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
+    from evensong.listen.clock import Clock, hours_of, zone_of
     from evensong.listen.predict import Request, predict
+    from evensong.listen.segments import Sample
     from evensong.run.machine import n_cores
 
+    recorder = options.recorder_clock or options.clock
+    clock = options.clock and Clock(zone_of(options.clock, "--clock"), zone_of(recorder, "--recorder-clock"))
     predict(
         Request(
             named=options.paths,
@@ -136,10 +201,32 @@ def _predict(options: argparse.Namespace) -> None:
             raven=options.raven,
             hop_seconds=options.hop_seconds,
             min_score=options.min_score,
-            thresholds=options.thresholds,
             workers=n_cores() if options.workers is None else options.workers,
+            thresholds=options.thresholds,
+            include=options.include,
+            exclude=options.exclude,
+            all_windows=options.all_windows,
+            audacity=options.audacity,
+            birdnet=options.birdnet,
+            clock=clock,
+            hours=options.hours and hours_of(options.hours),
+            activity=options.activity,
+            segments=options.segments
+            and Sample(
+                options.segments,
+                options.segments_per_class,
+                options.segments_per_file,
+                options.segments_by,
+                options.segments_seed,
+            ),
         )
     )
+
+
+def _review(options: argparse.Namespace) -> None:
+    from evensong.listen.review import review
+
+    print(*review(options.file, annotator=options.annotator, confidence=options.confidence), sep="\n")
 
 
 def _export_onnx(options: argparse.Namespace) -> None:
@@ -154,6 +241,13 @@ def _export_mels(options: argparse.Namespace) -> None:
 
     n_files = export_mels(INDEX, MELS, options.out, options.fold)
     print(f"{n_files} mels in {options.out}")
+
+
+def _preset(options: argparse.Namespace) -> None:
+    from evensong.preset import apply_preset, describe_presets
+
+    lines = apply_preset(Path(), options.name) if options.name else describe_presets(Path())
+    print(*(lines or ["nothing to change"]), sep="\n")
 
 
 def _doctor(options: argparse.Namespace) -> None:

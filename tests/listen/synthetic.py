@@ -31,7 +31,7 @@ def tone(label: int, seed: int, seconds: float = 0.6) -> np.ndarray:
 
 
 def read_selections(path: Path) -> list[Event]:
-    """The events of a selection table."""
+    """The events of a selection table; its confidences are rounded."""
     with path.open(encoding="utf-8", newline="") as handle:
         return [
             Event(

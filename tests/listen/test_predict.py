@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, time, timedelta, timezone
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file
 from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, read_selections, tone
@@ -19,7 +22,10 @@ from evensong.audio.decode import write_wav
 from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module
+from evensong.listen.clock import Clock, Hours
 from evensong.listen.predict import Request, predict
+from evensong.listen.thresholds import thresholds_tree
+from evensong.run.text import write_json
 
 SRC = Path(__file__).parents[2] / "src"
 PROBS = [f"p_{name}" for name in CLASSES]
@@ -29,7 +35,7 @@ PROBS = [f"p_{name}" for name in CLASSES]
 def request_for(trained: Trained, tmp_path: Path):
     def make(*named: Path, **changes) -> Request:
         out = tmp_path / "out" / "scores.csv"
-        return replace(Request(named, trained.folder, out, None, None, 0.5, 1), **changes)
+        return replace(Request(named, trained.folder, out, None, None, 0.5, 1, all_windows=True), **changes)
 
     return make
 
@@ -90,7 +96,7 @@ def test_any_number_of_workers_writes_the_same_bytes(trained: Trained, request_f
 def test_silence_is_listed_without_a_score_and_is_no_selection(request_for, tmp_path: Path, capsys) -> None:
     wave = np.concatenate([tone(0, 50, 0.5), np.zeros(RATE_HZ, np.float32), tone(0, 51, 0.5)])
     path = write_wav(tmp_path / "quiet.wav", wave, RATE_HZ)
-    request = request_for(path, hop_seconds=0.5, raven=tmp_path / "raven", min_score=0)
+    request = request_for(path, hop_seconds=0.5, raven=tmp_path / "raven", min_score=0, include=CLASSES[:1])
     table = scores(request)
     assert table["top_class"].isna().tolist() == [False, True, True, False]
     assert table[["top_score", *PROBS]].isna().all(axis=1).tolist() == [False, True, True, False]
@@ -103,48 +109,86 @@ def test_folders_are_searched_and_tables_keep_their_tree(request_for, tmp_path: 
     for name in ("b/one.WAV", "a/one.wav", "a/.hidden.wav", "notes.txt"):
         (tmp_path / "card" / name).parent.mkdir(parents=True, exist_ok=True)
         write_wav(tmp_path / "card" / name, tone(0, 50), RATE_HZ)
-    table = scores(request_for(tmp_path / "card", raven=tmp_path / "raven"))
+    request = request_for(tmp_path / "card", raven=tmp_path / "raven")
+    table = scores(request)
     assert list(dict.fromkeys(table["file"])) == [str(tmp_path / "card" / name) for name in ("a/one.wav", "b/one.WAV")]
     found = {path.relative_to(tmp_path / "raven").as_posix() for path in (tmp_path / "raven").rglob("*.txt")}
     assert found == {"a/one.Table.1.selections.txt", "b/one.Table.1.selections.txt"}
-    assert "1 file passed over" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "1 file passed over: hidden (.hidden.wav)" in told
+    assert "1 file passed over: not audio (notes.txt)" in told
+    account = pd.read_csv(request.out.with_name("scores.recordings.csv"))
+    assert account[["outcome", "reason"]].fillna("").to_numpy().tolist() == [
+        ["scored", ""],
+        ["scored", ""],
+        ["skipped", "hidden"],
+        ["skipped", "not audio"],
+    ]
 
 
 def test_refused_recordings_are_listed_and_the_others_scored(request_for, tmp_path: Path, capsys) -> None:
     good = write_wav(tmp_path / "good.wav", tone(1, 50), RATE_HZ)
-    cut = tmp_path / "cut.wav"
-    cut.write_bytes(good.read_bytes()[:-100])
+    empty = tmp_path / "empty.wav"
+    empty.write_bytes(good.read_bytes()[:30])
     link = tmp_path / "link.wav"
     link.symlink_to(good)
     tabbed = Path(shutil.copy(good, tmp_path / "tab\there.wav"))
     latin = Path(shutil.copy(good, tmp_path / os.fsdecode(b"caf\xe9.wav")))
     click = write_wav(tmp_path / "click.wav", tone(1, 50)[:9], RATE_HZ)
-    request = request_for(cut, good, link, tabbed, latin, click, raven=tmp_path / "raven")
+    request = request_for(empty, good, link, tabbed, latin, click, raven=tmp_path / "raven")
     with pytest.raises(DataError, match="5 of 6 recordings could not be used"):
         predict(request)
     assert set(pd.read_csv(request.out)["file"]) == {str(good)}
     quarantine = pd.read_csv(request.out.with_name("scores.quarantine.csv"))
-    assert quarantine[["file", "reason"]].to_numpy().tolist() == [
-        [str(cut), "Q_TRUNCATED"],
+    refused = [
+        [str(empty), "Q_TRUNCATED"],
         [str(link), "Q_LINK"],
         [str(tmp_path / "tab\\there.wav"), "Q_NAME"],
         [str(tmp_path / "caf\\xe9.wav"), "Q_NAME"],
         [str(click), "Q_TOO_SHORT"],
     ]
+    assert quarantine[["file", "reason"]].to_numpy().tolist() == refused
+    account = pd.read_csv(request.out.with_name("scores.recordings.csv"))
+    assert account["file"].tolist() == [str(good), *(file for file, _ in refused)]
+    assert account["outcome"].tolist() == ["scored", *["refused"] * 5]
     assert [path.name for path in (tmp_path / "raven").iterdir()] == ["good.Table.1.selections.txt"]
-    assert "cut.wav: Q_TRUNCATED: " in capsys.readouterr().err
+    assert "empty.wav: Q_TRUNCATED: " in capsys.readouterr().err
+
+
+def test_a_recording_cut_short_is_scored_as_far_as_it_goes_and_said(request_for, tmp_path: Path, capsys) -> None:
+    whole = write_wav(tmp_path / "whole.wav", tone(1, 50, 1.0), RATE_HZ)
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(whole.read_bytes()[: 44 + 2 * 6_000])
+    flac = tmp_path / "cut.flac"
+    soundfile.write(flac, tone(1, 51, 30.0), RATE_HZ)
+    flac.write_bytes(flac.read_bytes()[: flac.stat().st_size // 2])
+    request = request_for(cut, whole, flac)
+    table = scores(request)
+    ends = table.groupby("file")["end_s"].max()
+    assert (ends[str(cut)], ends[str(whole)]) == (0.75, 1.0)
+    assert 5 < ends[str(flac)] < 29
+    account = pd.read_csv(request.out.with_name("scores.recordings.csv"))
+    assert account["warnings"].fillna("").tolist() == ["W_CUT_SHORT", "", "W_CUT_SHORT"]
+    assert "2 recordings cut short, scored as far as it goes (cut.wav, cut.flac)" in capsys.readouterr().err
+
+
+def test_a_rate_too_low_for_the_model_is_said(request_for, tmp_path: Path, capsys) -> None:
+    request = request_for(write_wav(tmp_path / "slow.wav", tone(0, 50), 4_000))
+    predict(request)
+    assert pd.read_csv(request.out.with_name("scores.recordings.csv"))["warnings"].tolist() == ["W_LOW_RATE"]
+    assert "1 recording sampled too slowly for what the model hears (slow.wav)" in capsys.readouterr().err
 
 
 def test_a_decoder_that_dies_costs_its_recording_only(trained: Trained, request_for, monkeypatch) -> None:
     deadly, *others = list(trained.pool.values())[:3]
-    really = predict_module.score_recording
+    really = predict_module.hear
 
     def score(path: Path, *rest: object) -> object:
         if path == deadly:
             os._exit(3)
         return really(path, *rest)
 
-    monkeypatch.setattr(predict_module, "score_recording", score)
+    monkeypatch.setattr(predict_module, "hear", score)
     request = request_for(deadly, *others)
     with pytest.raises(DataError, match="1 of 3 recordings could not be used"):
         predict(request)
@@ -167,18 +211,95 @@ def test_an_interrupted_run_leaves_the_older_table(request_for, tmp_path: Path, 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("evensong.listen.outputs.WindowTable.add", interrupt)
+    monkeypatch.setattr("evensong.listen.found.told_moment", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        predict(request)
+        predict(replace(request, clock=Clock(UTC, UTC)))
     assert request.out.read_bytes() == before
-    assert sorted(path.name for path in request.out.parent.iterdir()) == ["scores.csv", "scores.quarantine.csv"]
+    names = ["scores.csv", "scores.quarantine.csv", "scores.recordings.csv", "scores.work"]
+    assert sorted(path.name for path in request.out.parent.iterdir()) == names
+
+
+def test_by_default_the_table_has_detections_alone(request_for, tmp_path: Path) -> None:
+    wave = np.concatenate([tone(0, 50, 1.0), np.zeros(RATE_HZ, np.float32), tone(1, 51, 1.0)])
+    path = write_wav(tmp_path / "x.wav", wave, RATE_HZ)
+    table = scores(request_for(path, all_windows=False, hop_seconds=0.5, raven=tmp_path / "raven"))
+    assert table.columns.tolist() == ["file", "begin_s", "end_s", "class", "score", "windows"]
+    events = read_selections(tmp_path / "raven" / "x.Table.1.selections.txt")
+    assert len(events) >= 2
+    assert table["begin_s"].tolist() == [event.begin_s for event in events]
+    assert table["class"].tolist() == [event.class_name for event in events]
+
+
+def test_the_clock_tells_when_and_hours_choose(request_for, tmp_path: Path, capsys) -> None:
+    for name in ("20240612_205959", "20240612_120000", "owl"):
+        write_wav(tmp_path / f"{name}.wav", tone(1, 50, 2.0), RATE_HZ)
+    named = [tmp_path / f"{name}.wav" for name in ("20240612_205959", "20240612_120000", "owl")]
+    clock = Clock(ZoneInfo("Europe/Zurich"), timezone(timedelta(hours=1)))  # the recorder knows no daylight saving
+    table = scores(request_for(*named, clock=clock, hop_seconds=0.5))
+    assert table["begin_time"].tolist()[:2] == ["2024-06-12T21:59:59.000+02:00", "2024-06-12T21:59:59.500+02:00"]
+    assert table["begin_time"].isna().tolist() == [False] * 8 + [True] * 4
+    assert "1 recording without a time that is known (owl.wav)" in capsys.readouterr().err
+    request = request_for(
+        *named, clock=clock, hop_seconds=0.5, hours=Hours(time(22), time(5)), raven=tmp_path / "raven"
+    )
+    with pytest.raises(DataError, match="1 of 2 recordings could not be used"):
+        predict(request)
+    table = pd.read_csv(request.out)
+    assert table["begin_s"].tolist() == [1.0, 1.5]
+    assert all(one.begin_s >= 1 for one in read_selections(tmp_path / "raven/20240612_205959.Table.1.selections.txt"))
+    account = pd.read_csv(request.out.with_name("scores.recordings.csv"))
+    assert account[["outcome", "reason", "begin_time", "clock"]].fillna("").to_numpy().tolist() == [
+        ["scored", "", "2024-06-12T21:59:59.000+02:00", "name"],
+        ["refused", "Q_CLOCK", "", ""],
+        ["skipped", "outside --hours", "", ""],
+    ]
+
+
+def test_included_and_excluded_classes(trained: Trained, request_for) -> None:
+    named = list(trained.pool.values())
+    low = {"all_windows": False, "min_score": 0.2}
+    both = scores(request_for(*named, **low))
+    assert set(both["class"]) == set(CLASSES)
+    one = scores(request_for(*named, **low, include=[CLASSES[1]]))
+    pd.testing.assert_frame_equal(one, both[both["class"] == CLASSES[1]].reset_index(drop=True))
+    pd.testing.assert_frame_equal(one, scores(request_for(*named, **low, exclude=[CLASSES[0]])))
+
+
+def test_thresholds_of_night_detect_decide_where_they_are_there(
+    trained: Trained, request_for, tmp_path, capsys
+) -> None:
+    model = shutil.copytree(trained.folder, tmp_path / "night/train")
+    cards = [json.loads(path.read_text())["card_sha256"] for path in sorted(model.glob("fold_*/model.json"))]
+    tree = thresholds_tree(cards, {CLASSES[0]: {"threshold": 0.0}, CLASSES[1]: {"threshold": 1.0}})
+    (tmp_path / "night/detect").mkdir()
+    write_json(tmp_path / "night/detect/thresholds.json", tree)
+    request = request_for(*trained.pool.values(), model=model, min_score=None, all_windows=False)
+    table = scores(request)
+    assert set(table["class"]) == {CLASSES[0]}
+    assert table["windows"].sum() == pd.read_csv(request.out.with_name("scores.recordings.csv"))["windows"].sum()
+    assert "detections at the thresholds of" in capsys.readouterr().err
+    fold = scores(replace(request, model=model / "fold_01"))
+    assert set(fold["class"]) == {CLASSES[0]}
+    assert set(scores(replace(request, min_score=0.2))["class"]) == set(CLASSES)
+    write_json(tmp_path / "other.json", thresholds_tree(["0" * 64], {}))
+    with pytest.raises(IntegrityError, match="for another model"):
+        predict(replace(request, thresholds=tmp_path / "other.json"))
+
+
+def test_without_thresholds_one_half_decides_and_is_said(request_for, trained: Trained, capsys) -> None:
+    predict(request_for(*trained.pool.values(), min_score=None))
+    assert "at a score of 0.5 or more, for want of thresholds" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"min_score": 1.5}, "--min-score 1.5"),
+        ({"thresholds": Path("t.json")}, "--min-score and --thresholds"),
         ({"workers": 0}, "--workers 0"),
+        ({"include": ["brok"]}, "'brok' is no class of the model; did you mean 'brook'"),
+        ({"exclude": CLASSES}, "leave no class to report"),
+        ({"hours": Hours(time(21), time(5))}, "--hours needs --clock"),
         ({"out": Path()}, "a folder; name a file in it"),
         ({"hop_seconds": 0.6}, "--hop-seconds 0.6: must lie above 0 and within the model's windows of 0.5 s"),
         ({"hop_seconds": 0.0}, "--hop-seconds 0"),

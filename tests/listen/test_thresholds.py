@@ -9,7 +9,8 @@ from tests.listen.synthetic import CLASSES, RATE_HZ, read_selections, tone
 
 from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError
-from evensong.listen.events import Event, merge_windows, windows_over
+from evensong.listen.decisions import decide
+from evensong.listen.events import Event, windows_over
 from evensong.listen.folds import read_folds
 from evensong.listen.predict import Request, predict
 from evensong.listen.thresholds import beside, read_thresholds, thresholds_tree
@@ -33,12 +34,12 @@ def test_a_class_is_heard_where_it_reaches_its_own_threshold():
     assert windows_over(scores, NAMES, {}) == []
 
 
-def test_background_is_never_an_event_and_ends_one():
-    scores = scores_of((0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (0.9, 0.1, 0.0))
-    assert merge_windows(scores, NAMES, 0.5, ["noise"]) == [
-        Event(0.0, 2.0, "asio", 0.9, 1),
-        Event(2.0, 4.0, "asio", 0.9, 1),
-    ]
+def test_background_is_never_reported(trained) -> None:
+    folds = replace(read_folds(trained.folder), background=CLASSES[:1])
+    options = {"min_score": 0.5, "thresholds": None, "include": (), "exclude": ()}
+    assert decide(folds, trained.folder, **options).thresholds == {CLASSES[1]: 0.5}
+    with pytest.raises(ParamsError, match="leave no class to report; background classes are none"):
+        decide(folds, trained.folder, **{**options, "include": CLASSES[:1]})
 
 
 def write(path, digests, **thresholds):
@@ -65,7 +66,7 @@ def test_predict_takes_the_thresholds_beside_the_model_or_the_named_ones(trained
     named = write(tmp_path / "named.json", digests, **{CLASSES[1]: 0.0})
     predict(replace(request, thresholds=named))
     assert {event.class_name for event in read_selections(table)} == {CLASSES[1]}
-    assert "1 selection at thresholds of 1 classes" in capsys.readouterr().err
+    assert f"1 detection at the thresholds of {named}" in capsys.readouterr().err
     at_home = write(beside(trained.folder), ["0" * 64], **{CLASSES[1]: 0.0})
     try:
         with pytest.raises(IntegrityError, match="chosen for another model"):

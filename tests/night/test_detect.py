@@ -33,7 +33,8 @@ def table_of(*rows):
 
 
 def annotations_of(*rows):
-    return pd.DataFrame(rows, columns=["recording", "begin_s", "end_s", "class_name", "outcome"])
+    table = pd.DataFrame(rows, columns=["recording", "begin_s", "end_s", "class_name", "outcome"])
+    return table.assign(reviewed="False")
 
 
 def heard(**on):

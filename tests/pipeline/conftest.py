@@ -62,7 +62,7 @@ def ran_stages(output: str) -> list[str]:
 
 def copy_code(folder: Path) -> None:
     """Everything of the repository but its data and results."""
-    names = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvc/plots"]
+    names = ["dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore", ".dvc/plots", "presets"]
     for name in names:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,7 @@ _ROLES = {
     ),
     "annotator": ("annotator", "annotatorname", "annotatedby", "analyst", "observer"),
     "exhaustive": ("exhaustive",),
+    "reviewed": ("reviewed",),
     "selection": ("selection",),
     "view": ("view",),
 }
@@ -61,6 +62,7 @@ class Annotation:
         begin_s: from the start of that recording; NaN in a bad row, as is end_s.
         label: composed form, without spaces around it.
         exhaustive: what the row says of its whole recording; None where it says nothing.
+        reviewed: whether a person found it by listening to what a model had detected.
         status: empty for a usable row, else BAD_ROW or REPEATED.
         detail: why.
     """
@@ -72,6 +74,7 @@ class Annotation:
     label: str
     annotator: str = ""
     exhaustive: bool | None = None
+    reviewed: bool = False
     status: str = ""
     detail: str = ""
 
@@ -221,17 +224,20 @@ def _row(line: int, cells: list[str], n_columns: int, columns: Mapping[str, int]
     """The wanted cells; trailing ones may be missing or blank, and nothing may stand beyond the header."""
     padded = [cell.strip() for cell in cells] + [""] * (n_columns - len(cells))
     found = {role: padded[at] for role, at in columns.items()}
-    exhaustive = found.get("exhaustive", "").casefold()
+    exhaustive, reviewed = (found.get(role, "").casefold() for role in ("exhaustive", "reviewed"))
     row = Annotation(
         *(line, nfc(found.get("file", "")), *_UNKNOWN, nfc(found.get("label", ""))),
         annotator=nfc(found.get("annotator", "")),
         exhaustive=_TRUTH.get(exhaustive),
+        reviewed=bool(_TRUTH.get(reviewed)),
     )
     if any(padded[n_columns:]):
         separated = "; a decimal comma needs quotes here, or tabs between the columns"
         row = _bad(row, f"{len(cells)} cells, the header has {n_columns}{separated}")
     elif exhaustive not in _TRUTH:
         row = _bad(row, f"exhaustive {found['exhaustive']!r}; write true or false")
+    elif reviewed not in _TRUTH:
+        row = _bad(row, f"reviewed {found['reviewed']!r}; write true or false")
     return _Cells(row, found["begin"], found["end"], found.get("file_offset", ""))
 
 

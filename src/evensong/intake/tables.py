@@ -34,6 +34,17 @@ def read_recordings(path: Path) -> pd.DataFrame:
     return table.assign(exhaustive=table["exhaustive"] == "True")
 
 
+def read_reviewed(path: Path, clips: pd.DataFrame) -> set[str]:
+    """Those clips that night_cut cut because a person had reviewed a detection.
+
+    Args:
+        path: its cut.csv.
+        clips: of the scan.
+    """
+    cut = read_own_table(path, texts=("path", "reviewed"))
+    return set(cut.loc[cut["reviewed"] == "True", "path"]) & set(clips.loc[clips["origin"] == "field", "path"])
+
+
 def read_own_table(path: Path, *, numbers: Sequence[str] = (), texts: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table that a stage wrote.
 

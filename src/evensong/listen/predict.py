@@ -1,29 +1,32 @@
-"""evensong predict: recordings -> scored windows, Raven selection tables, and a list of whatever was refused."""
+"""evensong predict: recordings -> scores that are kept one by one -> detections, in every form that is asked for."""
 
 import functools
-import os
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from evensong.audio.decode import AUDIO_SUFFIXES
-from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
-from evensong.intake.names import counted, name_fault, printable
-from evensong.listen.events import Event, merge_windows, windows_over
+from evensong.errors import InputFault, IntegrityError, ParamsError
+from evensong.intake.names import counted, printable
+from evensong.listen import outputs
+from evensong.listen.account import beside, summarise, write_account
+from evensong.listen.clock import Clock, Hours, Start, seconds_of_wav
+from evensong.listen.decisions import decide
 from evensong.listen.folds import TrainedFolds, read_folds
-from evensong.listen.outputs import QuarantineTable, SelectionTables, WindowTable
-from evensong.listen.thresholds import beside, read_thresholds
-from evensong.listen.windows import Listening, listening_of, score_recording
+from evensong.listen.kept import Kept, hear, read_heard, write_heard
+from evensong.listen.found import Found, Results
+from evensong.listen.outputs import write_table
+from evensong.listen.progress import Progress, tell
+from evensong.listen.recordings import Listing, list_recordings
+from evensong.listen.segments import REVIEW, Sample, candidates_of, write_segments
+from evensong.listen.windows import Listening, listening_of
 from evensong.run.parallel import map_isolated
-from evensong.score.detection import Scores
 
-_DEFAULT = 0.5  # of a window that may become part of a selection
+_Tables = Mapping[str, Mapping[Path, Path]]  # files of single recordings by what they are for
+
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt
 
 
@@ -34,13 +37,21 @@ class Request:
     Attributes:
         named: files and folders.
         model: a training folder, or one fold's.
-        out: CSV of all windows; None for standard output.
-        raven: folder of selection tables; None for none.
+        out: table of detections, CSV, Parquet or JSON lines by its name; None for standard output.
+        raven: folder of selection tables, or one .txt for all; None for none.
         hop_seconds: distance of two windows; None for half a window.
-        min_score: of a window that may become part of a selection, 0 to 1; None takes the thresholds, and 0.5 where
-            there are none.
+        min_score: of every class, 0 to 1; None takes the thresholds of night_detect, and one half without any.
         workers: processes, each with one recording at a time; no result depends on it.
         thresholds: a file of night_detect; None takes the one beside the model, where there is one.
+        include: the only classes to report; empty for all.
+        exclude: classes not to report.
+        all_windows: the table has a row a window with a probability a class.
+        audacity: folder of label tracks; None for none.
+        birdnet: a CSV with BirdNET's columns; None for none.
+        clock: zones of the moments that are told; None tells none.
+        hours: of the day, by the clock, in which detections and windows begin; None for all.
+        activity: folder of counts by night and hour, and their figure; None for none.
+        segments: detections to listen to; None for none.
     """
 
     named: Sequence[Path]
@@ -51,11 +62,21 @@ class Request:
     min_score: float | None
     workers: int
     thresholds: Path | None = None
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    all_windows: bool = False
+    audacity: Path | None = None
+    birdnet: Path | None = None
+    clock: Clock | None = None
+    hours: Hours | None = None
+    activity: Path | None = None
+    segments: Sample | None = None
 
 
 @dataclass(frozen=True)
 class _Task:
     path: Path
+    out: Path
     model: Path
     listening: Listening
 
@@ -65,107 +86,65 @@ def predict(request: Request) -> None:
 
     Raises:
         ParamsError: an option is out of its range, or two recordings would write one table.
-        IntegrityError: the model is damaged, or is not of the night track.
+        IntegrityError: the model or its thresholds are damaged, or do not belong together.
         DataError: no recordings, or some that cannot be used: listed on standard error and, beside out, in a table.
     """
     _check_options(request)
-    recordings = _list_recordings(request.named)
+    kept_in = beside(request.out, ".work") if request.out else None
+    listing = list_recordings(request.named, kept_in)
     torch.set_num_threads(1)  # forking must find no thread pool
     trained = _trained(request.model)
     listening = listening_of(trained, request.hop_seconds)
-    thresholds = _thresholds(request, trained)
-    selections = SelectionTables(request.raven, recordings, listening.band_hz)
-    tasks = [_Task(path, request.model, listening) for path in recordings]
-    results = map_isolated(_score, tasks, workers=request.workers, seconds=_WEEK_S, label="predict")
-    counts: Counter[str] = Counter()
-    with ExitStack() as stack:
-        windows = stack.enter_context(WindowTable.opened(request.out, trained.classes))
-        quarantine = stack.enter_context(QuarantineTable.opened(request.out))
-        for path, scores in zip(recordings, results, strict=True):
-            if isinstance(scores, InputFault):
-                _say(f"{printable(str(path))}: {scores}")
-                quarantine.add(path, scores)
-                counts["refused"] += 1
-                continue
-            if isinstance(scores, IntegrityError):
-                raise scores
-            events = _events(scores, trained, thresholds, request.min_score)
-            windows.add(path, scores)
-            selections.add(path, events)
-            silent = int(np.isnan(scores.probs[:, 0]).sum())
-            counts.update(windows=len(scores.probs), silent=silent, selections=len(events))
-    _summarise(counts, len(recordings), request, thresholds)
-
-
-def _thresholds(request: Request, trained: TrainedFolds) -> dict[str, float]:
-    """By class; empty where one score is asked for, or where nothing chose any."""
-    path = request.thresholds or beside(request.model)
-    if request.min_score is not None or (request.thresholds is None and not path.is_file()):
-        return {}
-    return read_thresholds(path, [card["card_sha256"] for card in trained.cards])
-
-
-def _events(
-    scores: Scores, trained: TrainedFolds, thresholds: dict[str, float], min_score: float | None
-) -> list[Event]:
-    if thresholds:
-        return windows_over(scores, trained.classes, thresholds)
-    return merge_windows(scores, trained.classes, _DEFAULT if min_score is None else min_score, trained.background)
+    decision = decide(
+        trained, request.model, min_score=request.min_score, thresholds=request.thresholds, include=request.include,
+        exclude=request.exclude,
+    )  # fmt: skip
+    tables = _tables(request, listing)
+    starts = _starts(listing, request.clock, request.hours)
+    with _folder(kept_in) as folder:
+        kept = _hear_all(listing, Kept(folder, trained, listening), request, listening)
+        results = Results(
+            kept, listing.names, trained.classes, decision.thresholds, request.clock, request.hours, starts
+        )
+        found = results.found()
+        _write(results, request, found, tables, listening.band_hz)
+    if request.out:
+        write_account(request.out, listing, found, request.clock)
+    summarise(listing, found, decision.origin, request.out, request.clock)
 
 
 def _check_options(request: Request) -> None:
     """Refuse before hours of scoring what would fail after them."""
-    if request.min_score is not None and request.thresholds is not None:
-        raise ParamsError("--min-score and --thresholds: one or the other")
-    if request.min_score is not None and not 0 <= request.min_score <= 1:
-        raise ParamsError(f"--min-score {request.min_score:g}: a probability lies between 0 and 1")
     if request.workers < 1:
         raise ParamsError(f"--workers {request.workers}: one at least")
-    if request.out is not None and request.out.is_dir():
-        raise ParamsError(f"--out {request.out}: a folder; name a file in it")
-    if request.raven is not None and request.raven.exists() and not request.raven.is_dir():
-        raise ParamsError(f"--raven {request.raven}: a file; name a folder")
+    if request.hours and not request.clock:
+        raise ParamsError("--hours needs --clock: hours of which place?")
+    if request.activity and not request.clock:
+        raise ParamsError("--activity needs --clock: nights of which place?")
+    outputs.check_table(request.out, "--out")
+    outputs.check_table(request.birdnet, "--birdnet")
+    if request.segments:
+        request.segments.check()
 
 
-def _list_recordings(named: Sequence[Path]) -> dict[Path, Path]:
-    """List files as they are named, and every audio file inside the folders, sorted; links are not followed.
-
-    Returns:
-        By the path as the user reaches it, the name below the folder that was named, or the bare file name.
-
-    Raises:
-        ParamsError: something named is not there.
-        DataError: no recording at all.
-    """
-    found: dict[Path, Path] = {}
-    n_others = 0
-    for path in named:
-        if not os.path.lexists(path):
-            raise ParamsError(f"{path}: no such file or folder")
-        if not path.is_dir():
-            found.setdefault(path, Path(path.name))
-            continue
-        for inside in _files_in(path):
-            if inside.suffix.lower() in AUDIO_SUFFIXES:
-                found.setdefault(inside, inside.relative_to(path))
-            else:
-                n_others += 1
-    if not found:
-        raise DataError(
-            f"no recordings in {', '.join(map(str, named))}; read are files named {', '.join(sorted(AUDIO_SUFFIXES))}"
-        )
-    if n_others:
-        _say(f"{counted(n_others, 'file')} passed over, no audio by the name")
-    return found
+def _tables(request: Request, listing: Listing) -> _Tables:
+    """Where the tables of single recordings go."""
+    is_one = request.raven is not None and request.raven.suffix.lower() == ".txt"
+    raven = None if is_one else request.raven
+    return {
+        "raven": outputs.names_beside(raven, listing.names, outputs.RAVEN_NAME, "--raven"),
+        "audacity": outputs.names_beside(request.audacity, listing.names, outputs.AUDACITY_NAME, "--audacity"),
+    }
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror})") from error
-
-    for where, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(where, name) for name in sorted(names) if not name.startswith("."))
+@contextmanager
+def _folder(kept_in: Path | None) -> Iterator[Path]:
+    """Where results are kept: for the next run, or, without a table to keep them beside, for this one."""
+    if kept_in is not None:
+        yield kept_in
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
 
 
 @functools.cache
@@ -176,32 +155,89 @@ def _trained(model: Path) -> TrainedFolds:
     return trained
 
 
-def _score(task: _Task) -> Scores | InputFault | IntegrityError:
-    """Score one recording in a worker; a file or a model that cannot be used comes back as its fault."""
-    fault = name_fault(str(task.path))
-    if fault:
-        return InputFault("Q_NAME", fault)
+def _starts(listing: Listing, clock: Clock | None, hours: Hours | None) -> dict[Path, Start]:
+    """When each recording began, where something tells; with hours all have to be known, and those outside go."""
+    starts: dict[Path, Start] = {}
+    for path in [path for path in listing.names if clock and path not in listing.faults]:
+        start = clock.start_of(path) if clock else None
+        seconds = seconds_of_wav(path) if hours else None
+        if start is not None:
+            starts[path] = start
+            if hours and seconds is not None and not hours.touch(start.moment, seconds):
+                del listing.names[path]
+                listing.skipped[path] = "outside --hours"
+        elif hours:
+            listing.faults[path] = InputFault("Q_CLOCK", "neither the file nor its name tells when it began")
+    return starts
+
+
+def _hear_all(listing: Listing, kept: Kept, request: Request, listening: Listening) -> dict[Path, Path]:
+    """Score what has not been scored before; where the result of each recording lies, in the listing's order."""
+    results: dict[Path, Path] = {}
+    todo: dict[Path, Path] = {}
+    for path in listing.names:
+        try:
+            if path not in listing.faults:
+                results[path] = out = kept.path_of(path)
+                if out not in todo and read_heard(out) is None:
+                    todo[out] = path
+        except InputFault as fault:
+            listing.faults[path] = fault
+    if len(todo) < len(results):
+        tell(f"{len(results) - len(todo)} of {counted(len(listing.names), 'recording')} were scored before")
+    faults = _score_all([_Task(path, out, request.model, listening) for out, path in todo.items()], request.workers)
+    listing.faults.update({path: faults[out] for path, out in results.items() if out in faults})
+    for path in listing.names:
+        if path in listing.faults:
+            tell(f"{printable(str(path))}: {listing.faults[path]}")
+    return {path: out for path, out in results.items() if path not in listing.faults}
+
+
+def _score_all(tasks: Sequence[_Task], workers: int) -> dict[Path, InputFault]:
+    """Score and keep; the faults of those that cannot be used, by where their results would be."""
+    sizes = [task.path.stat().st_size for task in tasks]
+    outcomes = map_isolated(_score, tasks, workers=workers, seconds=_WEEK_S, label="")
+    faults: dict[Path, InputFault] = {}
+    with Progress(len(tasks), sum(sizes)) as progress:
+        for task, size, outcome in zip(tasks, sizes, outcomes, strict=True):
+            if isinstance(outcome, IntegrityError):
+                raise outcome
+            if isinstance(outcome, InputFault):
+                faults[task.out] = outcome
+            progress.add(size, 0.0 if isinstance(outcome, InputFault) else outcome)
+    return faults
+
+
+def _score(task: _Task) -> float | InputFault | IntegrityError:
+    """Score and keep one recording in a worker; its seconds, or why it or the model cannot be used."""
     try:
-        return score_recording(task.path, _trained(task.model).network, task.listening)
+        heard = hear(task.path, _trained(task.model).network, task.listening)
     except (InputFault, IntegrityError) as refusal:
         return refusal
+    write_heard(task.out, heard)
+    return float(heard.scores.ends_s[-1])
 
 
-def _summarise(counts: Counter[str], n_recordings: int, request: Request, thresholds: dict[str, float]) -> None:
-    silent = f", {counts['silent']} of them without any sound and without a score" if counts["silent"] else ""
-    _say(f"{counted(n_recordings - counts['refused'], 'recording')}, {counted(counts['windows'], 'window')}{silent}")
-    if request.raven:
-        least = _DEFAULT if request.min_score is None else request.min_score
-        over = f"thresholds of {len(thresholds)} classes" if thresholds else f"a score of {least:g} or more"
-        _say(f"{counted(counts['selections'], 'selection')} at {over}")
-    if counts["refused"]:
-        where = f", listed in {QuarantineTable.path_beside(request.out)}" if request.out else ""
-        raise DataError(
-            f"{counts['refused']} of {counted(n_recordings, 'recording')} could not be used{where}; "
-            "the others are written"
-        )
+def _write(
+    results: Results, request: Request, found: Sequence[Found], tables: _Tables, band_hz: tuple[float, float]
+) -> None:
+    """Every output that is asked for but the account."""
+    table = results.window_table() if request.all_windows else results.detection_table(found)
+    write_table(request.out, *table)
+    if request.raven and not tables["raven"]:
+        outputs.write_raven_of_many(request.raven, found, band_hz)
+    if request.birdnet:
+        outputs.write_birdnet(request.birdnet, found)
+    if request.segments:
+        candidates = candidates_of(results, found)
+        n_clips = write_segments(request.segments, candidates, band_hz, workers=request.workers)
+        tell(f"{counted(n_clips, 'clip')} to listen to; fill in {request.segments.folder / REVIEW}")
+    if request.activity and request.clock:
+        from evensong.listen.activity import write_activity  # Matplotlib, for those who want the figure
 
-
-def _say(line: str) -> None:
-    """Tell the user, beside the table that may go to standard output."""
-    print(line, file=sys.stderr)
+        write_activity(request.activity, found, list(results.thresholds), request.clock, request.hours)
+    for recording in found:
+        if recording.path in tables["raven"]:
+            outputs.write_raven(tables["raven"][recording.path], recording, band_hz)
+        if recording.path in tables["audacity"]:
+            outputs.write_audacity(tables["audacity"][recording.path], recording)

@@ -19,7 +19,9 @@ from evensong.night.field import Field
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightCut
 
-CUT_COLUMNS = ["path", "class_name", "source_id", "recording", "begin_s", "end_s", "annotator", "table", "line"]
+CUT_COLUMNS = [
+    *("path", "class_name", "source_id", "recording", "begin_s", "end_s", "annotator", "reviewed", "table", "line")
+]
 USED, MERGED, TOO_SHORT, OUTSIDE = "used", "merged", "too short", "outside the file"
 NOT_WANTED, OVERLAPPING = "label not wanted", "overlapping another label"
 NOT_A_CLASS = "label cannot be a class"
@@ -35,6 +37,7 @@ class Sound(NamedTuple):
     begin_s: float
     end_s: float
     class_name: str
+    is_reviewed: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def plan_recording(
         clip_s: length of a window.
     """
     planned = Planned()
-    for sound in sorted(sounds, key=lambda one: (one.class_name, one.begin_s, one.end_s, one.row)):
+    for sound in sorted(sounds, key=lambda one: (one.class_name, one.is_reviewed, one.begin_s, one.end_s, one.row)):
         begin_s, end_s = max(0.0, sound.begin_s), min(duration_s, sound.end_s)
         if sound.begin_s >= duration_s or sound.end_s < 0:
             planned.outcomes[sound.row] = (OUTSIDE, f"the recording ends at {duration_s:.3f} s", 0)
@@ -247,10 +250,8 @@ def plan_field(found: Field, *, settings: NightCut, clip_s: float, background: S
 def _sounds(rows: pd.DataFrame) -> list[Sound]:
     """The rows of one recording that are a sound in it, wanted or not."""
     here = rows[rows["outcome"].isin(("", NOT_WANTED, NOT_A_CLASS))]
-    return [
-        Sound(int(row), begin, end, name)
-        for row, begin, end, name in zip(here.index, here["begin_s"], here["end_s"], here["class_name"], strict=True)
-    ]
+    columns = (here[name] for name in ("begin_s", "end_s", "class_name", "reviewed"))
+    return [Sound(int(row), *cells) for row, *cells in zip(here.index, *columns, strict=True)]
 
 
 def _drawn(free: dict[str, list[float]], sha256s: dict[Any, str], settings: NightCut) -> list[tuple[str, float]]:
@@ -284,7 +285,7 @@ def write_clips(plan: FieldPlan, root: Path, folder: Path, clip_s: float, *, wor
         stem, names = stems[recording["sha256"]], []
         for one in windows:
             names.append(f"{one.class_name}/{stem}_{round(one.begin_s * 1000):09d}ms.wav")
-            origin = [plan.rows.at[one.row, key] for key in CUT_COLUMNS[-3:]] if one.row >= 0 else ["", "", 0]
+            origin = [plan.rows.at[one.row, key] for key in CUT_COLUMNS[-4:]] if one.row >= 0 else ["", False, "", 0]
             end_s = min(one.begin_s + clip_s, recording["duration_s"])
             table.append([names[-1], one.class_name, recording["source_id"], path, one.begin_s, end_s, *origin])
             (folder / one.class_name).mkdir(parents=True, exist_ok=True)

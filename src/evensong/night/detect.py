@@ -66,7 +66,8 @@ def field_truth(
         annotations: table of night_cut, with begin_s and end_s as numbers.
     """
     named = [(label, name) for label, name in enumerate(classes) if name not in background]
-    heard = annotations[annotations["outcome"].isin(EVENT_OUTCOMES)]
+    # what a model chose to be reviewed tells nothing of what it misses
+    heard = annotations[annotations["outcome"].isin(EVENT_OUTCOMES) & (annotations["reviewed"] != "True")]
     events = {}
     for path, duration_s in zip(recordings["path"], recordings["duration_s"], strict=True):
         here = heard[(heard["recording"] == path) & (heard["begin_s"] < duration_s) & (heard["end_s"] > 0)]

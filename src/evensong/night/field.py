@@ -44,7 +44,7 @@ class Field:
     Attributes:
         recordings: one row a usable recording, RECORDING_COLUMNS, sorted by path.
         rows: one row a row of a table: table, line, recording (a path of `recordings`, or empty), begin_s, end_s,
-            label, annotator, outcome and detail (empty for a row that can be used); in the order of the tables.
+            label, annotator, reviewed, outcome and detail (empty for a row that can be used); in the tables' order.
         quarantine: entries that are not used, as the scan's.
         notes: lines for the user, on tables.
     """
@@ -81,7 +81,9 @@ def read_field(root: Path, settings: NightCut, *, group_pattern: str | None, wor
     check_budget(quarantine, entries, settings, "field recordings", "night.cut", tell_names)
     notes += _label_notes(tables)
     notes += [f"{path}: not read: {why}" for path, why in refused.items()]
-    columns = ["table", "line", "recording", "begin_s", "end_s", "label", "annotator", "outcome", "detail"]
+    columns = [
+        *("table", "line", "recording", "begin_s", "end_s", "label", "annotator", "reviewed", "outcome", "detail")
+    ]
     return Field(recordings[RECORDING_COLUMNS], pd.DataFrame(rows, columns=columns), quarantine, notes)
 
 
@@ -220,7 +222,8 @@ def _rows(tables: Mapping[str, AnnotationTable], names: _Names) -> list[dict[str
                 outcome, detail = FILE_MISSING, why
             rows.append(
                 {"table": path, "line": row.line, "recording": recording, "begin_s": row.begin_s, "end_s": row.end_s}
-                | {"label": row.label, "annotator": row.annotator, "outcome": outcome, "detail": detail}
+                | {"label": row.label, "annotator": row.annotator, "reviewed": row.reviewed}
+                | {"outcome": outcome, "detail": detail}
             )
     return rows
 

@@ -1,6 +1,6 @@
 """Split settings and the pool -> which sources train, validate and test in every fold."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,15 +33,26 @@ class Division(NamedTuple):
     folds: pd.DataFrame
 
 
-def divide(pool: pd.DataFrame, recordings: pd.DataFrame, settings: NightIndex) -> Division:
+def divide(
+    pool: pd.DataFrame, recordings: pd.DataFrame, settings: NightIndex, reviewed: Collection[str] = ()
+) -> Division:
     """Divide the pool by the settings, and give every recording that no clip comes from a place in the folds.
+
+    Args:
+        reviewed: originals that a model chose and a person reviewed. They decide nothing, and where a source has no
+            others it trains in every fold.
 
     Raises:
         DataError: as `assign_parts`, which may raise ParamsError too.
     """
-    split, part_names, shares = assign_parts(pool, settings)
-    splits = pd.Series({source: part_names[part] for source, part in split.parts.items()})
+    is_reviewed = pool["original_file"].isin(reviewed)
+    split, part_names, shares = assign_parts(pool[~is_reviewed].reset_index(drop=True), settings)
+    trained = sorted(set(pool.loc[is_reviewed, "source_id"]) - set(split.parts))
+    places = {source: part_names[part] for source, part in split.parts.items()} | dict.fromkeys(trained, "train")
+    splits = pd.Series(places)
     folds = fold_table(split, part_names, validation=settings.validation)
+    more = [pd.DataFrame({"fold": n, "source_id": trained, "subset": "train"}) for n in folds["fold"].unique()]
+    folds = pd.concat([folds, *more], ignore_index=True) if trained else folds
     return Division(split, part_names, shares, splits, place_recordings(folds, recordings, part_names, settings))
 
 
@@ -121,13 +132,19 @@ def preset_values(original_files: Sequence[str], pattern: str) -> dict[str, str]
     return {path: value for path, value in found.items() if value is not None}
 
 
-def enough_sources(pool: pd.DataFrame, min_sources: int) -> tuple[pd.DataFrame, dict[str, int]]:
+def enough_sources(
+    pool: pd.DataFrame, min_sources: int, reviewed: Collection[str] = ()
+) -> tuple[pd.DataFrame, dict[str, int]]:
     """The pool without the classes of fewer sources, and how many sources each of these has.
+
+    Args:
+        reviewed: originals that can never be tested, so that their sources do not count.
 
     Raises:
         DataError: fewer than two classes are left.
     """
-    n_sources = pool.groupby("class_name")["source_id"].nunique()
+    own = pool["source_id"].mask(pool["original_file"].isin(reviewed))
+    n_sources = own.groupby(pool["class_name"]).nunique()
     few = {str(name): int(n) for name, n in n_sources[n_sources < min_sources].items()}
     if few and len(n_sources) - len(few) < 2:
         raise DataError(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 
 from evensong.errors import IntegrityError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SCHEMA = (
     """
 CREATE TABLE classes (
@@ -34,6 +34,7 @@ CREATE TABLE audio_samples (
     copy INTEGER NOT NULL,               -- 0 is the original
     mel_row INTEGER NOT NULL,            -- row in the class's mel array
     class_slug TEXT NOT NULL,
+    is_reviewed INTEGER NOT NULL CHECK (is_reviewed IN (0, 1)), -- a model chose it: it trains, and is never tested
     UNIQUE (class_slug, mel_row)
 )""",
     """
@@ -66,11 +67,12 @@ _SAMPLE_COLUMNS = [
     "copy",
     "mel_row",
     "class_slug",
+    "is_reviewed",
 ]
 
 
 def index_tables(
-    pool: pd.DataFrame, folds: pd.DataFrame, splits: pd.Series, pool_sha256: str
+    pool: pd.DataFrame, folds: pd.DataFrame, splits: pd.Series, pool_sha256: str, reviewed: Collection[str] = ()
 ) -> dict[str, pd.DataFrame]:
     """The rows of every table of the index, sorted as they are written.
 
@@ -79,11 +81,13 @@ def index_tables(
         folds: fold, source_id, subset.
         splits: name of the split or of the testing fold, by source id.
         pool_sha256: digest of the pool's table, for what reads the index together with the mels.
+        reviewed: originals that a model chose and a person reviewed.
     """
     names = pool[["class_name", "class_slug"]].drop_duplicates().sort_values("class_name", ignore_index=True)
     classes = names.assign(label=range(len(names)))[["label", "class_name", "class_slug"]]
     samples = pool.sort_values(["class_name", "mel_row"], ignore_index=True)
     samples = samples.assign(id=range(1, len(samples) + 1), split=samples["source_id"].map(splits))
+    samples["is_reviewed"] = samples["original_file"].isin(reviewed).astype(np.int64)
     folds = folds[["fold", "source_id", "subset"]].sort_values(["fold", "source_id"], ignore_index=True)
     origin = pd.DataFrame({"sha256": [pool_sha256]})
     return {"classes": classes, "audio_samples": samples[_SAMPLE_COLUMNS], "folds": folds, "pool": origin}
@@ -144,7 +148,7 @@ def read_fold_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     Returns:
         items: one row an item and fold: row (int64, in the mel arrays joined in label order), item_id (file path),
             group (source id), label (int64), is_original (bool), fold (int64), subset (train, val or test); sorted
-            by fold and row.
+            by fold and row. Reviewed items are in it where they train, and nowhere else.
         classes: class names in label order.
 
     Raises:
@@ -154,7 +158,7 @@ def read_fold_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
         classes = _rows(connection, "SELECT label, class_name, class_slug FROM classes ORDER BY label")
         samples = _rows(
             connection,
-            "SELECT file_path AS item_id, source_id AS 'group', label, is_augmented, mel_row "
+            "SELECT file_path AS item_id, source_id AS 'group', label, is_augmented, is_reviewed, mel_row "
             "FROM audio_samples JOIN classes USING (class_name) ORDER BY label, mel_row",
         )
         folds = _rows(connection, "SELECT fold, source_id AS 'group', subset FROM folds ORDER BY fold, source_id")
@@ -168,6 +172,7 @@ def read_fold_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     items = samples.merge(folds, on="group", how="inner", validate="many_to_many")
     if len(items) != len(samples) * folds["fold"].nunique():
         raise IntegrityError(f"{path}: a source lacks a row in the fold table; rerun night_index")
+    items = items[(items["is_reviewed"] == 0) | (items["subset"] == "train")]
     columns = ["row", "item_id", "group", "label", "is_original", "fold", "subset"]
     return items.sort_values(["fold", "row"], ignore_index=True)[columns], [str(name) for name in classes["class_name"]]
 

@@ -105,7 +105,8 @@ def _break_off(pool: ProcessPoolExecutor) -> None:
 
 
 def _bar(total: int, label: str, unit: str) -> Any:
-    return tqdm(total=total, desc=label, unit=unit, disable=None, mininterval=0.5, dynamic_ncols=True)
+    disable = None if label else True  # None: where there is no terminal
+    return tqdm(total=total, desc=label, unit=unit, disable=disable, mininterval=0.5, dynamic_ncols=True)
 
 
 def _start_worker() -> None:
@@ -135,7 +136,7 @@ def map_isolated(
         tasks: picklable arguments, one file each.
         workers: processes; the results do not depend on it.
         seconds: longest time for one task, by the clock.
-        label: name on the progress bar, which shows on a terminal only.
+        label: name on the progress bar, which shows on a terminal only; none for no bar.
         unit: what one task is, for the bar.
 
     Yields:

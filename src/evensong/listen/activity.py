@@ -1,0 +1,105 @@
+"""Detections with their moments -> counts by night and by hour, beside the time that was recorded, and a figure."""
+
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from evensong.listen.clock import Clock, Hours
+from evensong.listen.found import Found
+from evensong.run.text import write_csv
+
+_STEP_S = 60
+_HALF_DAY = timedelta(hours=12)
+_FROM_NOON = [*range(12, 24), *range(12)]
+_MOST_PANELS = 20
+_NOTE = "white: nothing was recorded in that hour"
+
+
+def write_activity(
+    folder: Path, found: Sequence[Found], classes: Sequence[str], clock: Clock, hours: Hours | None
+) -> None:
+    """Write nights.csv, hours.csv and activity.png; recordings without a known moment are in none of them.
+
+    Args:
+        classes: those that are reported, in label order; each has a column n_<class>.
+        hours: of the day that are listened to; None for all.
+    """
+    table = hour_table(found, classes, clock, hours)
+    folder.mkdir(parents=True, exist_ok=True)
+    nights = table.drop(columns="hour").groupby("night", as_index=False).sum()
+    write_csv(folder / "hours.csv", table.round({"recorded_h": 4}), for_people=True)
+    write_csv(folder / "nights.csv", nights.round({"recorded_h": 4}), for_people=True)
+    _draw(folder / "activity.png", table, classes, f"{len(nights)} nights, {clock.zone}; {_NOTE}")
+
+
+def hour_table(found: Sequence[Found], classes: Sequence[str], clock: Clock, hours: Hours | None) -> pd.DataFrame:
+    """One row an hour of the clock in which anything was recorded: night, hour, recorded_h, n_<class>; in time order.
+
+    A night is the date of its evening, from noon to noon. A detection counts where it begins.
+    """
+    recorded: dict[tuple[date, int], float] = defaultdict(float)
+    counts: dict[tuple[date, int], Counter[str]] = defaultdict(Counter)
+    for one in (one for one in found if one.start):
+        start = one.start.moment  # type: ignore[union-attr]
+        for second in range(0, int(np.ceil(one.seconds)), _STEP_S):
+            moment = clock.at(start, second)
+            if hours is None or hours.hold(moment):
+                recorded[_cell(moment)] += min(_STEP_S, one.seconds - second) / 3600
+        for event in one.events:
+            counts[_cell(clock.at(start, event.begin_s))][event.class_name] += 1
+    cells = sorted({*recorded, *counts}, key=lambda cell: (cell[0], _FROM_NOON.index(cell[1])))
+    rows = [
+        [str(night), hour, recorded[night, hour], *(counts[night, hour][name] for name in classes)]
+        for night, hour in cells
+    ]
+    return pd.DataFrame(rows, columns=["night", "hour", "recorded_h", *(f"n_{name}" for name in classes)])
+
+
+def _cell(moment: datetime) -> tuple[date, int]:
+    return (moment.replace(tzinfo=None) - _HALF_DAY).date(), moment.hour
+
+
+def _draw(path: Path, table: pd.DataFrame, classes: Sequence[str], note: str) -> None:
+    """A panel a class, hours from noon to noon over nights; the classes with most detections, if there are many."""
+    n_found = {name: int(table[f"n_{name}"].sum()) for name in classes}
+    shown = sorted(classes, key=lambda name: -n_found[name])[:_MOST_PANELS]
+    nights = [str(day.date()) for day in pd.date_range(min(table["night"]), max(table["night"]))] if len(table) else []
+    with figure(path, (max(5.0, 2 + 0.12 * len(nights)), 1.2 + 1.9 * len(shown)), note) as drawing:
+        for place, name in enumerate(shown, start=1):
+            axes = drawing.add_subplot(len(shown), 1, place)
+            axes.set_title(f"{name}: {n_found[name]}", fontsize="medium")
+            grid = table.pivot(index="hour", columns="night", values=f"n_{name}").reindex(
+                index=_FROM_NOON, columns=nights
+            )
+            if nights:
+                image = axes.imshow(
+                    grid.to_numpy(float), aspect="auto", vmin=0, vmax=max(1, n_found[name] and grid.max().max())
+                )
+                drawing.colorbar(image, ax=axes, label="detections")
+            axes.set_yticks(range(0, 24, 4), [f"{hour:02d}:00" for hour in _FROM_NOON[::4]])
+            ticks = range(0, len(nights), max(1, len(nights) // 6))
+            axes.set_xticks(ticks, [nights[tick] for tick in ticks], fontsize="small")
+
+
+@contextmanager
+def figure(path: Path, inches: tuple[float, float], note: str) -> Iterator[Figure]:
+    """Hand out a figure and write it to a PNG of equal bytes for equal content.
+
+    Args:
+        inches: width and height.
+        note: below it.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        drawing = Figure(figsize=inches, layout="constrained")
+        drawing.supxlabel(textwrap.fill(note, round(14 * inches[0])), fontsize="small")
+        yield drawing
+        drawing.savefig(path, format="png", dpi=100, metadata={"Software": None})

@@ -1,0 +1,134 @@
+"""Kept scores -> recordings with their detections, and the rows of the tables that tell of them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evensong.errors import IntegrityError
+from evensong.listen.clock import Clock, Hours, Start
+from evensong.listen.events import Event, windows_over
+from evensong.listen.kept import Heard, read_heard
+
+Columns = Mapping[str, type]  # str, float or int by name
+Table = tuple[Columns, Iterator[list[Any]]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One recording, and what was detected in it.
+
+    Attributes:
+        path: as the user reaches it.
+        name: below the folder that was named.
+        start: when it began, where a clock is asked for and something tells.
+    """
+
+    path: Path
+    name: Path
+    seconds: float
+    sample_rate_hz: int
+    warnings: tuple[str, ...]
+    n_windows: int
+    n_silent: int
+    start: Start | None = None
+    events: Sequence[Event] = field(default=())
+
+
+@dataclass(frozen=True)
+class Results:
+    """Kept scores -> what is reported of them.
+
+    Attributes:
+        kept: where the scores of each recording lie, in the order of the outputs.
+        names: of the recordings below the folders that were named.
+        classes: names in label order.
+        thresholds: by class that is reported.
+        clock: zones of the moments that are told; None tells none.
+        hours: in which detections and windows begin; None for all.
+        starts: when recordings began; with hours that of every one.
+    """
+
+    kept: Mapping[Path, Path]
+    names: Mapping[Path, Path]
+    classes: Sequence[str]
+    thresholds: Mapping[str, float]
+    clock: Clock | None = None
+    hours: Hours | None = None
+    starts: Mapping[Path, Start] = field(default_factory=dict)
+
+    def found(self) -> list[Found]:
+        """Every recording that was heard, in the listing's order."""
+        return [self._found(path) for path in self.kept]
+
+    def _found(self, path: Path) -> Found:
+        heard = self.heard(path)
+        events = windows_over(heard.scores, self.classes, self.thresholds)
+        return Found(
+            path=path,
+            name=self.names[path],
+            seconds=float(heard.scores.ends_s[-1]),
+            sample_rate_hz=heard.sample_rate_hz,
+            warnings=heard.warnings,
+            n_windows=len(heard.scores.probs),
+            n_silent=int(np.isnan(heard.scores.probs[:, 0]).sum()),
+            start=self.starts.get(path),
+            events=[event for event in events if self._is_wanted(path, event.begin_s)],
+        )
+
+    def heard(self, path: Path) -> Heard:
+        """What is kept of a recording."""
+        heard = read_heard(self.kept[path])
+        if heard is None:
+            raise IntegrityError(f"{self.kept[path]}: the kept scores are gone; run the command again")
+        return heard
+
+    def _is_wanted(self, path: Path, begin_s: float) -> bool:
+        if self.clock is None or self.hours is None:
+            return True
+        return self.hours.hold(self.clock.at(self.starts[path].moment, begin_s))
+
+    def detection_table(self, found: Iterable[Found]) -> Table:
+        """One row a detection; with a clock the moment that it begins."""
+        columns: Columns = {"file": str, "begin_s": float, "end_s": float, "class": str, "score": float, "windows": int}
+        rows = (
+            [str(one.path), *event.rounded(), event.n_windows, *self._moment(one.path, event.begin_s)]
+            for one in found
+            for event in one.events
+        )
+        return {**columns, **self._moment_column()}, rows
+
+    def window_table(self) -> Table:
+        """One row a window, with a probability a class."""
+        # A class may be called "file": the prefix keeps its column apart.
+        probs = dict.fromkeys((f"p_{name}" for name in self.classes), float)
+        columns = {"file": str, "begin_s": float, "end_s": float, "top_class": str, "top_score": float, **probs}
+        return {**columns, **self._moment_column()}, self._window_rows()
+
+    def _window_rows(self) -> Iterator[list[Any]]:
+        """One row a window; cells of one without sound stay empty."""
+        for path in self.kept:
+            scores = self.heard(path).scores
+            for begin_s, end_s, probs in zip(scores.begins_s, scores.ends_s, scores.probs, strict=True):
+                if not self._is_wanted(path, float(begin_s)):
+                    continue
+                row: list[Any] = [str(path), round(float(begin_s), 6), round(float(end_s), 6)]
+                if np.isnan(probs[0]):
+                    row += [None] * (2 + len(probs))
+                else:
+                    shown = [float(f"{value:.6g}") for value in probs]
+                    row += [self.classes[int(probs.argmax())], shown[int(probs.argmax())], *shown]
+                yield [*row, *self._moment(path, float(begin_s))]
+
+    def _moment_column(self) -> Columns:
+        return {"begin_time": str} if self.clock else {}
+
+    def _moment(self, path: Path, seconds: float) -> list[str | None]:
+        return [told_moment(self.clock, self.starts.get(path), seconds)] if self.clock else []
+
+
+def told_moment(clock: Clock, start: Start | None, seconds: float) -> str | None:
+    """A moment of a recording as ISO 8601 with its distance from UTC; None where it is not known."""
+    return clock.at(start.moment, seconds).isoformat(timespec="milliseconds") if start else None
