@@ -52,9 +52,8 @@ def main() -> None:
     print(f"{len(samples)} files indexed, {report['folds']} fold(s), {counted(len(split.parts), 'source')}")
     if left_out:
         print(f"left out, with fewer than night.index.min_sources: {', '.join(left_out)}")
-    print(nearness(split.quality), *describe_shortcuts(report["shortcut_balanced_accuracy"]), sep="\n")
-    if note := few_tested(counts, split.quality):
-        print(note)
+    notes = [few_tested(counts, split.quality), *describe_shortcuts(report["shortcut_balanced_accuracy"])]
+    print(nearness(split.quality), *filter(None, notes), sep="\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ FLOORS = (
     {"audio", "intake", "score"},
     {"learn", "preflight"},
     {"night", "voice"},
-    {"listen", "report", "doctor", "verify", "forget"},
+    {"listen", "report", "doctor", "verify", "forget", "preset"},
     {"cli"},
 )
 
