@@ -69,13 +69,38 @@ class _Task:
 def run_baseline(
     table: pd.DataFrame, arrays: Sequence[Path], classes: Sequence[str], folds: Folds, out: Path, workers: int
 ) -> None:
+    """Fit and predict the chosen folds by `mel_statistics`, see `run_head`.
+
+    Args:
+        arrays: .npy files whose concatenation the table's rows point into.
+        workers: processes; no result depends on it.
+
+    Raises:
+        EvensongError: as `run_head`, or arrays are not what they should be.
+    """
+    n_rows = ArrayStore(arrays).shape[0]
+    check_fold_table(table, len(classes), n_rows)
+    starts = range(0, n_rows, _CHUNK_ROWS)
+    chunks = [_Chunk(tuple(arrays), np.arange(start, min(start + _CHUNK_ROWS, n_rows))) for start in starts]
+    statistics = np.concatenate(list(map_tasks(_statistics, chunks, workers=workers, label="mels", unit="part")))
+    run_head(table, statistics, classes, folds, out, workers)
+
+
+def run_head(
+    table: pd.DataFrame,
+    features: NDArray[np.float32],
+    classes: Sequence[str],
+    folds: Folds,
+    out: Path,
+    workers: int,
+) -> None:
     """Fit and predict the chosen folds; writes predictions.csv, folds.csv and classes.json as a training does.
 
-    Multinomial logistic regression with an L2 penalty on standardised `mel_statistics`, the classes weighed alike.
+    Multinomial logistic regression with an L2 penalty on standardised features, the classes weighed alike.
 
     Args:
         table: fold table, see `evensong.learn.fold_table`.
-        arrays: .npy files whose concatenation the table's rows point into.
+        features: (n_rows, n_features), which the table's rows point into.
         classes: names in label order.
         folds: those to fit, or ``all``.
         out: the folder to write; it must not exist yet.
@@ -84,17 +109,12 @@ def run_baseline(
     Raises:
         DataError: the fold table leaks or lacks something.
         ParamsError: unknown fold.
-        IntegrityError: arrays are not what they should be.
         ResourceError: the optimiser did not settle.
     """
-    n_rows = ArrayStore(arrays).shape[0]
-    check_fold_table(table, len(classes), n_rows)
+    check_fold_table(table, len(classes), len(features))
     numbers = choose_folds(table, folds)
-    starts = range(0, n_rows, _CHUNK_ROWS)
-    chunks = [_Chunk(tuple(arrays), np.arange(start, min(start + _CHUNK_ROWS, n_rows))) for start in starts]
-    statistics = np.concatenate(list(map_tasks(_statistics, chunks, workers=workers, label="mels", unit="part")))
     parts = {fold: _parts(table, fold) for fold in numbers}
-    tasks = [_task(fold, *parts[fold], statistics, len(classes)) for fold in numbers]
+    tasks = [_task(fold, *parts[fold], features, len(classes)) for fold in numbers]
     probabilities = list(map_tasks(_fit_fold, tasks, workers=workers, label="folds", unit="fold"))
     out.mkdir(parents=True)
     rows = [_named(parts[fold][1], probs) for fold, probs in zip(numbers, probabilities, strict=True)]
@@ -130,7 +150,9 @@ def _fit_fold(task: _Task) -> Floats:
         try:
             fitted.fit(values.astype(np.float64), labels)
         except ConvergenceWarning:
-            raise ResourceError(f"fold {task.fold}: the baseline did not settle in {_MAX_ITERATIONS} steps") from None
+            raise ResourceError(
+                f"fold {task.fold}: the linear classifier did not settle in {_MAX_ITERATIONS} steps"
+            ) from None
     probabilities: Floats = fitted.predict_proba(task.asked.astype(np.float64))
     return probabilities
 
