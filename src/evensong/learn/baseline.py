@@ -78,12 +78,20 @@ def run_baseline(
     Raises:
         EvensongError: as `run_head`, or arrays are not what they should be.
     """
+    check_fold_table(table, len(classes), ArrayStore(arrays).shape[0])
+    run_head(table, statistics_of(arrays, workers), classes, folds, out, workers)
+
+
+def statistics_of(arrays: Sequence[Path], workers: int) -> NDArray[np.float32]:
+    """The `mel_statistics` of all items, in the order of the arrays.
+
+    Raises:
+        IntegrityError: arrays are not what they should be.
+    """
     n_rows = ArrayStore(arrays).shape[0]
-    check_fold_table(table, len(classes), n_rows)
     starts = range(0, n_rows, _CHUNK_ROWS)
     chunks = [_Chunk(tuple(arrays), np.arange(start, min(start + _CHUNK_ROWS, n_rows))) for start in starts]
-    statistics = np.concatenate(list(map_tasks(_statistics, chunks, workers=workers, label="mels", unit="part")))
-    run_head(table, statistics, classes, folds, out, workers)
+    return np.concatenate(list(map_tasks(_statistics, chunks, workers=workers, label="mels", unit="part")))
 
 
 def run_head(
@@ -139,8 +147,24 @@ def _task(fold: int, fitted_on: pd.DataFrame, asked: pd.DataFrame, statistics: N
 
 
 def _fit_fold(task: _Task) -> Floats:
-    """(n_asked, n_classes) probabilities of a classifier that was fitted on the fold's training items."""
-    values, labels = task.fitted_on
+    return fit_linear(*task.fitted_on, task.asked, f"fold {task.fold}")
+
+
+def fit_linear(values: NDArray[Any], labels: NDArray[np.int64], asked: NDArray[Any], where: str) -> Floats:
+    """The probabilities of a linear classifier, see `run_head`.
+
+    Args:
+        values: (n_items, n_features) to fit on.
+        labels: (n_items,), every class among them.
+        asked: (n_asked, n_features).
+        where: for the message.
+
+    Returns:
+        (n_asked, n_classes).
+
+    Raises:
+        ResourceError: the optimiser did not settle.
+    """
     fitted = make_pipeline(
         StandardScaler(),
         LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", tol=1e-8, max_iter=_MAX_ITERATIONS),
@@ -150,10 +174,8 @@ def _fit_fold(task: _Task) -> Floats:
         try:
             fitted.fit(values.astype(np.float64), labels)
         except ConvergenceWarning:
-            raise ResourceError(
-                f"fold {task.fold}: the linear classifier did not settle in {_MAX_ITERATIONS} steps"
-            ) from None
-    probabilities: Floats = fitted.predict_proba(task.asked.astype(np.float64))
+            raise ResourceError(f"{where}: the linear classifier did not settle in {_MAX_ITERATIONS} steps") from None
+    probabilities: Floats = fitted.predict_proba(asked.astype(np.float64))
     return probabilities
 
 
