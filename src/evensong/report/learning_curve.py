@@ -1,4 +1,4 @@
-"""Index, mels and embeddings of a finished night run -> macro-F1 against training clips a class, as a table and a figure.
+"""Index, mels and embeddings of a night run -> macro-F1 against training clips a class, as a table and a figure.
 
 Test clips are the same throughout. Training originals are drawn source after source, so that few clips come of few
 sources, as they do in the field; a larger number holds the smaller one of its draw.
