@@ -211,8 +211,8 @@ class Embedding(Pretrained):
     window_seconds: Annotated[float, Field(gt=0, le=600)]  # one call's sound; what is shorter is zero-padded
     hop_seconds: Annotated[float, Field(gt=0, le=600)]
     scaling: Literal["peak", "fixed"]
-    level: Positive  # peak: of every window that is not silent; fixed: the factor, 1 for full scale +/-1
-    output: Annotated[str, Field(min_length=1)]  # the tensor whose last axis is the vector
+    level: Positive  # peak: of every window less its mean; fixed: the factor, 1 for full scale +/-1
+    output: Annotated[str, Field(min_length=1)]  # any tensor of the graph whose last axis is the vector
     pooling: Literal["mean", "max", "both"]  # over windows, and the frames that a window's output has
     copies: bool  # the night pool's copies too, or originals alone
     upsample: bool  # recordings of a lower rate are resampled, or refused

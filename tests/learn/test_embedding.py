@@ -63,9 +63,10 @@ def test_short_and_silent_recordings_are_zeros_and_no_fault(tmp_path):
 
 
 def test_scaling_by_the_peak_of_each_window_and_by_a_factor(tmp_path):
-    wave = np.concatenate([np.full(N, 0.5), np.full(N, -0.1)]).astype(np.float32)
-    assert vector_of(tmp_path, same(), wave, scaling="peak", level=0.25, pooling="max")[0] == 0.25
-    assert vector_of(tmp_path, same(), wave, scaling="peak", level=0.25, pooling="mean")[0] == 0
+    tone = np.tile([0.5, -0.5], N // 2)
+    wave = np.concatenate([tone, 0.1 - 0.2 * tone]).astype(np.float32)  # the second fainter, upside down, and shifted
+    assert vector_of(tmp_path, same(), wave, scaling="peak", level=0.25, pooling="max")[:2] == pytest.approx(0.25)
+    assert vector_of(tmp_path, same(), wave, scaling="peak", level=0.25, pooling="mean") == pytest.approx(0, abs=1e-6)
     assert vector_of(tmp_path, same(), wave, level=32768.0, pooling="max")[0] == 16384
 
 
@@ -84,6 +85,12 @@ def test_frames_of_an_output_are_pooled_with_the_windows(tmp_path):
     ]
     wave = ramp(2 * N)
     assert vector_of(tmp_path, graph_of(nodes), wave) == pytest.approx(wave.reshape(8, 200).mean(axis=0))
+
+
+def test_a_tensor_inside_the_graph_can_be_taken_in_place_of_its_answer(tmp_path):
+    nodes = [helper.make_node("Neg", ["wave"], ["inside"]), helper.make_node("Softmax", ["inside"], ["vector"])]
+    assert vector_of(tmp_path, graph_of(nodes), ramp(N), output="inside") == pytest.approx(-ramp(N))
+    assert vector_of(tmp_path, graph_of(nodes), ramp(N)).sum() == pytest.approx(1)
 
 
 def test_a_recording_of_another_rate_is_resampled(tmp_path):
@@ -142,7 +149,7 @@ def test_what_onnxruntime_does_not_know_is_refused_with_its_words(tmp_path):
 
 
 def test_a_graph_that_is_no_embedding_of_this_sound_is_refused(tmp_path):
-    assert "the graph has no perch; it has vector" in refusal_of(tmp_path, same(), output="perch")
+    assert "the graph has no perch; its outputs are vector" in refusal_of(tmp_path, same(), output="perch")
     for shape in (("batch", N + 1), ("batch", 76, 32, 1), (7, N), ("batch", 2, N)):
         assert "needs one float32 input of 800 samples" in refusal_of(tmp_path, same(shape))
     whole = graph_of([helper.make_node("Cast", ["wave"], ["vector"], to=onnx.TensorProto.INT64)])

@@ -58,6 +58,7 @@ def arms(monkeypatch):
 def test_with_all_clips_it_is_the_score_of_the_arm(arms, tmp_path):
     curve = learning_curve(tmp_path, tmp_path / "out/curve.csv", draws=3, workers=1)
     assert curve.columns.tolist() == ["arm", "at_most", "clips", "macro_f1", "draws", "low", "high"]
+    assert curve["draws"].tolist() == [3, 1] * 2
     assert curve["at_most"].tolist() == [4, 6] * 2  # of 18 groups a class a third tests and a third validates
     for arm, (table, features) in arms.items():
         run_head(table, features, ["a", "b"], "all", tmp_path / arm, 1)

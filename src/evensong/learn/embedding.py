@@ -67,6 +67,7 @@ class Graph:
         level = np.float32(self.settings.level)
         if self.settings.scaling == "fixed":
             return windows * level
+        windows = windows - windows.mean(axis=1, keepdims=True)
         peaks = np.abs(windows).max(axis=1, keepdims=True)
         peaks[peaks == 0] = 1  # silence stays silent
         scaled: NDArray[np.float32] = windows / peaks * level
@@ -108,12 +109,9 @@ def open_graph(where: str, settings: Embedding) -> Graph:
     if missing:
         raise ResourceError(f"{where} needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
     raw = _read(where, settings)
-    opset = _check_parts(where, raw)
+    raw, opset = _checked(where, settings, raw)
     session = _session(where, raw)
     graph = Graph(where, settings, session, _input_shape(where, settings, session), opset)
-    names = [output.name for output in session.get_outputs()]
-    if settings.output not in names:
-        raise DataError(f"{where}.output: the graph has no {settings.output}; it has {', '.join(names)}")
     n_samples = 2 * _n_window(settings)
     noise = keyed_generator("embedding", "trial").normal(0, 0.1, n_samples).astype(np.float32)
     graph.vector(noise, settings.sample_rate_hz)
@@ -131,8 +129,11 @@ def _read(where: str, settings: Embedding) -> bytes:
     return raw
 
 
-def _check_parts(where: str, raw: bytes) -> int:
-    """The opset, where no part of the graph reaches outside the file. The bytes are parsed, and nothing is run."""
+def _checked(where: str, settings: Embedding, raw: bytes) -> tuple[bytes, int]:
+    """The graph with the wanted tensor among its outputs, and its opset; no part of it reaches outside the file.
+
+    The bytes are parsed, and nothing is run. A tensor inside the graph can become an output.
+    """
     onnx = importlib.import_module("onnx")
     try:
         model = onnx.load_model_from_string(raw)
@@ -144,7 +145,13 @@ def _check_parts(where: str, raw: bytes) -> int:
             raise DataError(f"{where}.file: it keeps weights in other files; save it as one file (onnx.save_model)")
         if isinstance(part, onnx.NodeProto) and part.domain not in _DOMAINS | own:
             raise DataError(f"{where}.file: operator {part.op_type} of {part.domain!r} is none of onnxruntime's own")
-    return next((int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+    outputs = [output.name for output in model.graph.output]
+    if settings.output not in outputs:
+        if settings.output not in {name for node in model.graph.node for name in node.output}:
+            raise DataError(f"{where}.output: the graph has no {settings.output}; its outputs are {', '.join(outputs)}")
+        model.graph.output.append(onnx.ValueInfoProto(name=settings.output))
+        raw = model.SerializeToString()
+    return raw, next((int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
 
 
 def _parts(message: Any) -> Iterator[Any]:

@@ -63,9 +63,11 @@ def learning_curve(root: Path, out: Path, *, draws: int, workers: int) -> pd.Dat
     arms = _arms(root, table, workers)
     trained = arms[BASELINE][0].query("subset == 'train'").groupby(["fold", "label"]).size()
     sizes = sizes_up_to(int(trained.max()))
-    tasks = [_Task(arm, draw, *found, sizes) for arm, found in arms.items() for draw in range(draws)]
+    tasks = [  # all there are is no draw: once is enough
+        _Task(arm, draw, *found, sizes[: -1 if draw else None]) for arm, found in arms.items() for draw in range(draws)
+    ]
     rows = [row for rows in map_tasks(_score, tasks, workers=workers, label="draws", unit="draw") for row in rows]
-    curve = _summary(pd.DataFrame(rows), draws)
+    curve = _summary(pd.DataFrame(rows))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(out, curve, "%.4f")
     _draw(out.with_suffix(".png"), curve)
@@ -112,11 +114,11 @@ def _score(task: _Task) -> list[dict[str, object]]:
     return rows
 
 
-def _summary(found: pd.DataFrame, draws: int) -> pd.DataFrame:
+def _summary(found: pd.DataFrame) -> pd.DataFrame:
     by_size = found.groupby(["arm", "at_most"], sort=False)
     low, high = (by_size["macro_f1"].quantile(share) for share in _CENTRAL)
     means = by_size[["clips", "macro_f1"]].mean()
-    return means.assign(draws=draws, low=low, high=high).reset_index()
+    return means.assign(draws=by_size.size(), low=low, high=high).reset_index()
 
 
 def _draw(path: Path, curve: pd.DataFrame) -> None:
