@@ -31,6 +31,10 @@ def main() -> None:
         check_model_name(track.model)
         if track.pretrained and not Path(track.pretrained.file).is_file():
             raise ParamsError(f"{name}.pretrained.file: there is no {track.pretrained.file}")
+    for track, embed in (("night", params.night.embed), ("voice", params.voice.embed)):
+        for name, model in embed.models.items():
+            if not Path(model.file).is_file():
+                raise ParamsError(f"{track}.embed.models.{name}.file: there is no {model.file}")
     with publishing("check_params", [OUTPUT]) as staged:
         staged[OUTPUT].write_text("params.yaml follows the schemas\n", encoding="utf-8")
 

@@ -5,7 +5,7 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 from pathlib import Path
 
 from evensong import schemas
-from evensong.score.predictions import read_arms, read_run
+from evensong.score.predictions import fused_arms, read_arms, read_run
 from evensong.night import evaluate
 from evensong.params import load_section
 from evensong.run.publish import publishing
@@ -21,7 +21,8 @@ PLOTS = Path("plots/night")
 def main() -> None:
     settings = load_section("night.evaluate", schemas.Evaluate)
     run = read_run(RUN)
-    arms = {evaluate.NETWORK: run.predictions, **read_arms(ARMS, run)}
+    others = read_arms(ARMS, run)
+    arms = {evaluate.NETWORK: run.predictions, **others, **fused_arms(run.predictions, others)}
     found = evaluate.evaluate_views({name: one.subset("test") for name, one in arms.items()}, settings)
     with publishing("night_evaluate", [METRICS, DETAILS, PLOTS]) as staged:
         write_json(staged[METRICS], evaluate.headline_tree(run, found))

@@ -72,6 +72,20 @@ def test_predict_defaults(run, monkeypatch) -> None:
     assert request.workers >= 1
 
 
+def test_learning_curve_options(run, monkeypatch, capsys) -> None:
+    seen: list[tuple] = []
+    monkeypatch.setattr("evensong.report.learning_curve.learning_curve", lambda *a, **k: seen.append((a, k)))
+    monkeypatch.setattr("evensong.report.learning_curve.describe_curve", lambda _: "the table")
+    run(words("learning-curve night --draws 3 --out curves/a.csv"))
+    ((arguments, named),) = seen
+    assert arguments == (Path(), Path("curves/a.csv"))
+    assert named["draws"] == 3
+    assert capsys.readouterr().out == "the table\n"
+    for wrong in ("--draws 0", "--out a.png"):
+        with pytest.raises(ParamsError, match="--draws is 1 or more"):
+            run(words(f"learning-curve night {wrong}"))
+
+
 def test_export_options(run, monkeypatch, capsys) -> None:
     onnx = calls(monkeypatch, "evensong.listen.onnx.export_onnx", 2e-7)
     mels = calls(monkeypatch, "evensong.listen.mel_tree.export_mels", 12)

@@ -71,6 +71,7 @@ def main() -> None:
         script = SRC / f"{name}.py"
         if name in LIGHT_STAGES or not script.exists():
             continue
+        stage = stage.get("do", stage)
         data = [dep for dep in stage["deps"] if not dep.endswith(".py")]
         stage["deps"] = [*data, *sorted(import_closure(script))]
     with path.open("w", encoding="utf-8", newline="\n") as handle:

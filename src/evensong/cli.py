@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from evensong.errors import ParamsError
 from evensong.report.headline import TRACKS, headline
 
 NIGHT_MODEL = Path("artifacts/night/train")
@@ -36,6 +37,20 @@ def _parser() -> argparse.ArgumentParser:
     seeds.add_argument("track", choices=TRACKS)
     seeds.add_argument("--runs", type=int, default=0, metavar="N", help="run the seeds 1 to N that have not run yet")
     seeds.set_defaults(run=_seeds)
+    curve = commands.add_parser(
+        "learning-curve",
+        help="macro-F1 against training clips a class",
+        description="Fit the baseline and every embedding on 4, 8, 16, ... training clips a class, drawn source after "
+        "source, and ask them about the test clips. The network is left out: it would be trained hundreds of times.",
+    )
+    curve.add_argument("track", choices=["night"])
+    curve.add_argument(
+        "--draws", type=int, default=20, metavar="N", help="of the training clips (default: %(default)s)"
+    )
+    curve.add_argument(
+        "--out", type=Path, default=Path("learning_curve.csv"), metavar="FILE.csv", help="and FILE.png (%(default)s)"
+    )
+    curve.set_defaults(run=_learning_curve)
     _add_predict(commands)
     _add_review(commands)
     exports = commands.add_parser("export", help="write a model or its mels for other programs").add_subparsers(
@@ -183,6 +198,15 @@ def _seeds(options: argparse.Namespace) -> None:
 
     run_seeds(Path(), options.track, range(1, options.runs + 1))
     print(describe_seeds(Path(), options.track))
+
+
+def _learning_curve(options: argparse.Namespace) -> None:
+    from evensong.report.learning_curve import describe_curve, learning_curve
+    from evensong.run.machine import n_cores
+
+    if options.draws < 1 or options.out.suffix != ".csv":
+        raise ParamsError("--draws is 1 or more, and the name of --out ends in .csv")
+    print(describe_curve(learning_curve(Path(), options.out, draws=options.draws, workers=n_cores())))
 
 
 def _predict(options: argparse.Namespace) -> None:

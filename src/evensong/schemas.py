@@ -226,6 +226,48 @@ class Pretrained(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+class Embedding(Pretrained):
+    """A network that turns sound into vectors, as an ONNX file, and its papers; nothing is ever downloaded."""
+
+    sample_rate_hz: Annotated[int, Field(ge=1_000, le=500_000)]
+    window_seconds: Annotated[float, Field(gt=0, le=600)]  # one call's sound; what is shorter is zero-padded
+    hop_seconds: Annotated[float, Field(gt=0, le=600)]
+    scaling: Literal["peak", "fixed"]
+    level: Positive  # peak: of every window less its mean; fixed: the factor, 1 for full scale +/-1
+    output: Annotated[str, Field(min_length=1)]  # any tensor of the graph whose last axis is the vector
+    pooling: Literal["mean", "max", "both"]  # over windows, and the frames that a window's output has
+    copies: bool  # the night pool's copies too, or originals alone
+    upsample: bool  # recordings of a lower rate are resampled, or refused
+    licence: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1)]
+    training_data: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _gapless(self) -> Self:
+        if self.hop_seconds > self.window_seconds:
+            raise ValueError(f"hop_seconds {self.hop_seconds:g} is above window_seconds {self.window_seconds:g}")
+        return self
+
+
+def _free_name(name: str) -> str:
+    """The name of an arm, a stage and a folder."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name) or name.endswith("_fused"):
+        raise ValueError("a name has up to 30 of a-z, 0-9 and _, begins with a letter and does not end in _fused")
+    if name in _TAKEN:
+        raise ValueError(f"the names {', '.join(sorted(_TAKEN))} are taken")
+    return name
+
+
+_TAKEN = {"network", "baseline", "soft_mean", "majority", "prior_corrected", "validation_weighted"}
+_TAKEN |= {"best_single", "control", "control_best_single"}
+
+
+class Embed(Section):
+    """night.embed and voice.embed: one arm a model, by name."""
+
+    models: dict[Annotated[str, AfterValidator(_free_name)], Embedding]
+
+
 class TrackTrain(Section):
     """What only one track's trainer uses."""
 
@@ -375,6 +417,7 @@ class Night(Section):
     augment: NightAugment
     index: NightIndex
     mels: NightMels
+    embed: Embed
     train: TrackTrain
     evaluate: Evaluate
     detect: NightDetect
@@ -403,6 +446,7 @@ class Voice(Section):
     mels: VoiceMels
     splits: VoiceSplits
     tables: VoiceTables
+    embed: Embed
     train: TrackTrain
     evaluate: Evaluate
 

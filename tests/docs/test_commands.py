@@ -27,7 +27,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.M)
 OUTS = [
     re.sub(r"\$\{[^}]*\}", "1", next(iter(out)) if isinstance(out, dict) else out)
     for stage in DVC_YAML["stages"].values()
-    for out in stage["outs"]
+    for out in stage.get("do", stage)["outs"]
 ]
 LOCAL = {"artifacts/voice/problems.csv"}  # written beside the outputs, for the user's eyes only
 RESULT = re.compile(r"(?:metrics|plots|artifacts)/[\w/.@<>{}-]*")

@@ -153,6 +153,6 @@ def test_an_optimiser_that_does_not_settle_is_said_with_its_fold(tmp_path, monke
     table = fold_table()
     path = write_faint(tmp_path, table)
     monkeypatch.setattr(baseline, "_MAX_ITERATIONS", 1)
-    with pytest.raises(ResourceError, match="fold 2: the baseline did not settle in 1 steps"):
+    with pytest.raises(ResourceError, match="fold 2: the linear classifier did not settle in 1 steps"):
         run_baseline(table, [path], CLASSES, [2], tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()

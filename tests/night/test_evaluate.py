@@ -240,6 +240,30 @@ def test_other_arms_are_scored_on_originals_alone_and_a_missing_one_is_refused(w
         night_evaluate.main()
 
 
+def test_an_embedding_of_originals_is_scored_alone_and_averaged_with_the_network(workspace):
+    # The network takes b0 for owl by 0.6, the embedding for wind by 0.9: together wind. b2 it is the other way by 0.9.
+    rows = [
+        (0, "test", f"{name}{n}", f"{name}{n}", int(n % 2 == 0), k, (0.9 - 0.8 * k, 0.1 + 0.8 * k))
+        for k, name in enumerate("ab")
+        for n in range(4)
+    ]
+    network = [(*row[:6], (0.6, 0.4)) if row[2] == "b0" else row for row in rows]
+    embedding = [(*row[:6], (0.95, 0.05)) if row[2] == "b2" else row for row in rows if row[4]]
+    write_arms(network, ["owl", "wind"])
+    write_run(ARM.with_name("perch"), embedding, ["owl", "wind"])
+    night_evaluate.main()
+    arms = read("details")["arms"]
+    assert list(arms) == ["baseline", "perch", "perch_fused"]
+    assert arms["perch"]["clip"]["accuracy"]["value"] == 0.75
+    assert arms["perch_fused"]["clip"]["accuracy"]["value"] == 0.75  # b0 is right now, b2 is not
+    assert arms["perch_fused"]["network_minus_clip"]["accuracy"]["value"] == 0
+    assert arms["perch_fused"]["clip"]["auroc"]["value"] == 1  # a0 and a2 0.9, b0 0.35, b2 0.525
+    table = pd.read_csv("plots/night/scores.csv")
+    assert set(table.loc[table["arm"] == "perch", "files"]) == {"originals"}
+    assert table[table["arm"] != "network"].groupby("arm")["colour"].first().nunique() == 3
+    assert pd.read_csv("plots/night/differences.csv")["arm"].unique().tolist() == ["baseline", "perch", "perch_fused"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_300_classes_are_shown_as_the_worst_30_and_the_others(workspace):

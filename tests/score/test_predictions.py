@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from evensong.errors import DataError
-from evensong.score.predictions import Predictions, in_part, read_arms, read_predictions, read_run
+from evensong.score.predictions import (
+    Predictions,
+    fused_arms,
+    in_part,
+    originals_of,
+    read_arms,
+    read_predictions,
+    read_run,
+)
 
 CANARY = "00000000-0000-4000-8000-00000000c0de"
 HEADER = "fold,subset,item_id,group,is_original,label,p0,p1"
@@ -156,6 +164,19 @@ def test_arm_of_other_classes_or_rows_is_refused_by_its_name(tmp_path, change, m
     said = arm_refusal_of(tmp_path, baseline={}, perch=change)
     assert "perch" in said
     assert message in said
+
+
+def test_an_arm_of_the_originals_alone_has_the_rows_of_these(tmp_path):
+    rows = [ROWS[0].replace(f",{CANARY},1", f",{CANARY},0"), *ROWS[1:]]
+    assert rows != ROWS
+    run = read_run(write_run(tmp_path / "network", rows=rows))
+    bare = originals_of(run.predictions)
+    assert len(bare.labels) == len(ROWS) - 1
+    opposite = bare.replaced(1 - bare.probabilities)
+    fused = fused_arms(run.predictions, {"baseline": run.predictions, "perch": opposite})
+    assert list(fused) == ["perch_fused"]
+    assert fused["perch_fused"].probabilities == pytest.approx(np.full((len(ROWS) - 1, 2), 0.5))
+    assert fused["perch_fused"].table.equals(bare.table)
 
 
 @pytest.mark.parametrize("arms", [{}, {"perch": {}}])

@@ -405,6 +405,26 @@ def test_baseline_stands_beside_the_fusion_as_scikit_learn_scores_it(said):
     assert f"minus the baseline: {added['value']:+.3f} ({added['low']:+.3f} to {added['high']:+.3f})" in sentence
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_embedding_stands_beside_the_baseline_alone_and_averaged_with_the_members(workspace):
+    write_members(seeds=[11, 12, 13])
+    write_baseline()
+    perch = ARM.with_name("perch")
+    shutil.copytree(ARM, perch)
+    table = pd.read_csv(perch / "predictions.csv")
+    table.assign(p0=table["p1"], p1=table["p0"]).to_csv(perch / "predictions.csv", index=False, float_format="%.9g")
+    voice_ensemble.main()
+    found = read("metrics/voice/details.json")
+    assert list(found["arms"]) == ["perch", "perch_fused"]
+    # the embedding says the opposite of the baseline
+    assert found["arms"]["perch"]["auroc"]["value"] == pytest.approx(1 - found["baseline"]["auroc"]["value"], abs=2e-6)
+    together = found["soft_mean"]["auroc"]["value"] - found["minus_perch_fused"]["soft_mean"]["auroc"]["value"]
+    assert found["arms"]["perch_fused"]["auroc"]["value"] == pytest.approx(together, abs=2e-6)
+    fused = pd.read_csv("artifacts/voice/ensemble/predictions.csv")
+    assert fused["perch_fused"].to_numpy() == pytest.approx((fused["soft_mean"] + fused["perch"]) / 2, abs=1e-6)
+    assert "| perch and soft mean |" in Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("lost", [ARM, ARM / "predictions.csv"])
 def test_an_arm_that_is_missing_is_refused_by_its_path(workspace, lost):
     write_members(seeds=[])

@@ -69,13 +69,46 @@ class _Task:
 def run_baseline(
     table: pd.DataFrame, arrays: Sequence[Path], classes: Sequence[str], folds: Folds, out: Path, workers: int
 ) -> None:
+    """Fit and predict the chosen folds by `mel_statistics`, see `run_head`.
+
+    Args:
+        arrays: .npy files whose concatenation the table's rows point into.
+        workers: processes; no result depends on it.
+
+    Raises:
+        EvensongError: as `run_head`, or arrays are not what they should be.
+    """
+    check_fold_table(table, len(classes), ArrayStore(arrays).shape[0])
+    run_head(table, statistics_of(arrays, workers), classes, folds, out, workers)
+
+
+def statistics_of(arrays: Sequence[Path], workers: int) -> NDArray[np.float32]:
+    """The `mel_statistics` of all items, in the order of the arrays.
+
+    Raises:
+        IntegrityError: arrays are not what they should be.
+    """
+    n_rows = ArrayStore(arrays).shape[0]
+    starts = range(0, n_rows, _CHUNK_ROWS)
+    chunks = [_Chunk(tuple(arrays), np.arange(start, min(start + _CHUNK_ROWS, n_rows))) for start in starts]
+    return np.concatenate(list(map_tasks(_statistics, chunks, workers=workers, label="mels", unit="part")))
+
+
+def run_head(
+    table: pd.DataFrame,
+    features: NDArray[np.float32],
+    classes: Sequence[str],
+    folds: Folds,
+    out: Path,
+    workers: int,
+) -> None:
     """Fit and predict the chosen folds; writes predictions.csv, folds.csv and classes.json as a training does.
 
-    Multinomial logistic regression with an L2 penalty on standardised `mel_statistics`, the classes weighed alike.
+    Multinomial logistic regression with an L2 penalty on standardised features, the classes weighed alike.
 
     Args:
         table: fold table, see `evensong.learn.fold_table`.
-        arrays: .npy files whose concatenation the table's rows point into.
+        features: (n_rows, n_features), which the table's rows point into.
         classes: names in label order.
         folds: those to fit, or ``all``.
         out: the folder to write; it must not exist yet.
@@ -84,17 +117,12 @@ def run_baseline(
     Raises:
         DataError: the fold table leaks or lacks something.
         ParamsError: unknown fold.
-        IntegrityError: arrays are not what they should be.
         ResourceError: the optimiser did not settle.
     """
-    n_rows = ArrayStore(arrays).shape[0]
-    check_fold_table(table, len(classes), n_rows)
+    check_fold_table(table, len(classes), len(features))
     numbers = choose_folds(table, folds)
-    starts = range(0, n_rows, _CHUNK_ROWS)
-    chunks = [_Chunk(tuple(arrays), np.arange(start, min(start + _CHUNK_ROWS, n_rows))) for start in starts]
-    statistics = np.concatenate(list(map_tasks(_statistics, chunks, workers=workers, label="mels", unit="part")))
     parts = {fold: _parts(table, fold) for fold in numbers}
-    tasks = [_task(fold, *parts[fold], statistics, len(classes)) for fold in numbers]
+    tasks = [_task(fold, *parts[fold], features, len(classes)) for fold in numbers]
     probabilities = list(map_tasks(_fit_fold, tasks, workers=workers, label="folds", unit="fold"))
     out.mkdir(parents=True)
     rows = [_named(parts[fold][1], probs) for fold, probs in zip(numbers, probabilities, strict=True)]
@@ -119,8 +147,24 @@ def _task(fold: int, fitted_on: pd.DataFrame, asked: pd.DataFrame, statistics: N
 
 
 def _fit_fold(task: _Task) -> Floats:
-    """(n_asked, n_classes) probabilities of a classifier that was fitted on the fold's training items."""
-    values, labels = task.fitted_on
+    return fit_linear(*task.fitted_on, task.asked, f"fold {task.fold}")
+
+
+def fit_linear(values: NDArray[Any], labels: NDArray[np.int64], asked: NDArray[Any], where: str) -> Floats:
+    """The probabilities of a linear classifier, see `run_head`.
+
+    Args:
+        values: (n_items, n_features) to fit on.
+        labels: (n_items,), every class among them.
+        asked: (n_asked, n_features).
+        where: for the message.
+
+    Returns:
+        (n_asked, n_classes).
+
+    Raises:
+        ResourceError: the optimiser did not settle.
+    """
     fitted = make_pipeline(
         StandardScaler(),
         LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", tol=1e-8, max_iter=_MAX_ITERATIONS),
@@ -130,8 +174,8 @@ def _fit_fold(task: _Task) -> Floats:
         try:
             fitted.fit(values.astype(np.float64), labels)
         except ConvergenceWarning:
-            raise ResourceError(f"fold {task.fold}: the baseline did not settle in {_MAX_ITERATIONS} steps") from None
-    probabilities: Floats = fitted.predict_proba(task.asked.astype(np.float64))
+            raise ResourceError(f"{where}: the linear classifier did not settle in {_MAX_ITERATIONS} steps") from None
+    probabilities: Floats = fitted.predict_proba(asked.astype(np.float64))
     return probabilities
 
 

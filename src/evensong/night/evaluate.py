@@ -40,12 +40,12 @@ class Shown(NamedTuple):
 
 
 def evaluate_views(arms: Mapping[str, Predictions], settings: Evaluate) -> Scores:
-    """Score originals and all files, by clip and by source recording, all arms on the same draws.
+    """Score originals by clip and by source recording, all arms on the same draws; and the network on all files.
 
     A source's probability is the mean over its clips. Intervals draw whole sources, also for clips.
 
     Args:
-        arms: test predictions by name of the arm, all with the same rows.
+        arms: test predictions by name of the arm, all with the same originals.
 
     Returns:
         Scores by arm, for each of ('originals' or 'all', 'clip' or 'source').
@@ -53,7 +53,8 @@ def evaluate_views(arms: Mapping[str, Predictions], settings: Evaluate) -> Score
     found: Scores = {}
     for view in VIEWS:
         for level in LEVELS:
-            units = {name: units_of(_part(test, view, level)) for name, test in arms.items()}
+            asked = arms if view == "originals" else {NETWORK: arms[NETWORK]}
+            units = {name: units_of(_part(test, view, level)) for name, test in asked.items()}
             bootstrap = make_bootstrap(units[NETWORK], settings, "night")
             found[view, level] = {name: score(one, multiclass_scores, bootstrap) for name, one in units.items()}
     return found
@@ -159,10 +160,8 @@ def _scores_table(run: TrainingRun, found: Scores) -> pd.DataFrame:
         for arm, scored in by_arm.items():
             if arm == NETWORK:
                 start = {"of": f"{view} by {level}", "colour": palette.series(VIEWS.index(view))}
-            elif view == "originals":
-                start = {"of": f"{arm}, {view} by {level}", "colour": palette.arm(arm)}
             else:
-                continue
+                start = {"of": f"{arm}, {view} by {level}", "colour": palette.arm(arm)}
             rows += [
                 {**start, "arm": arm, "files": view, "level": level, "score": name}
                 | {**one.row(), "chance": chances.get(name), "n": n}

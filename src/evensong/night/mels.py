@@ -110,7 +110,7 @@ def _window_starts(pool: pd.DataFrame, pool_folder: Path, settings: NightMels, *
 
 
 def _loudest_start(file: tuple[Path, str], *, sample_rate_hz: int, settings: NightMels) -> int:
-    return transform_of(settings, sample_rate_hz).loudest_start(_read_pool_file(*file, sample_rate_hz))
+    return transform_of(settings, sample_rate_hz).loudest_start(read_pool_file(*file, sample_rate_hz))
 
 
 def _refuse_silence(pool: pd.DataFrame, is_flat: list[bool], settings: NightMels) -> None:
@@ -158,14 +158,19 @@ def _write_rows(task: _Task) -> dict[Path, bool]:
     with task.array.open("r+b") as file:
         file.seek(task.first_byte)
         for path, sha256, start in zip(task.paths, task.sha256s, task.starts, strict=True):
-            wave = _read_pool_file(path, sha256, task.sample_rate_hz)
+            wave = read_pool_file(path, sha256, task.sample_rate_hz)
             mel_db = log_mel(wave[start:], task.sample_rate_hz, task.settings)
             file.write(mel_db.tobytes())
             is_flat[path] = bool(np.ptp(mel_db) == 0)
     return is_flat
 
 
-def _read_pool_file(path: Path, sha256: str, sample_rate_hz: int) -> np.ndarray:
+def read_pool_file(path: Path, sha256: str, sample_rate_hz: int) -> np.ndarray:
+    """The samples (n,) float32 of a pool file.
+
+    Raises:
+        IntegrityError: it is not the file of that digest and rate.
+    """
     try:
         is_same = file_sha256(path) == sha256
         wave, rate_hz = read_wav(path)

@@ -69,6 +69,8 @@ def _night(root: Path) -> Iterator[Score]:
     yield _baseline(details, "arms.baseline.clip.macro_f1", _of(test, "night_baseline_f1"))
     if _at(details, "arms.baseline"):
         yield _nested(details, "arms.baseline.network_minus_clip.macro_f1", "network minus baseline, paired")
+    for name in sorted(set(_at(details, "arms") or {}) - {"baseline"}):
+        yield _nested(details, f"arms.{name}.clip.macro_f1", name)
     field = _read(root, Path("metrics/night/detection.json"))
     if n_events := field.get("night_detection_n"):
         yield _flat(field, "night_detection_f1", f"detection F1, {n_events} events in the field")
@@ -86,6 +88,8 @@ def _voice(root: Path) -> Iterator[Score]:
     yield _baseline(details, "baseline.auroc", _of(test, "voice_baseline_auroc"))
     if _at(details, "minus_baseline"):
         yield _nested(details, "minus_baseline.soft_mean.auroc", "fused minus baseline, paired")
+    for name in sorted(_at(details, "arms") or {}):
+        yield _nested(details, f"arms.{name}.auroc", name)
 
 
 _SCORES = {"night": _night, "voice": _voice}

@@ -1,5 +1,9 @@
 """One colour for one thing, in every table behind a figure and every figure. Grey says chance, zero or no interval."""
 
+from colorsys import hls_to_rgb
+
+from evensong.keys import keyed_hash
+
 GREY = "#8a8a8a"
 BLACK = "#222222"
 
@@ -34,10 +38,13 @@ def subdb(number: int) -> str:
 
 
 def arm(name: str) -> str:
-    """The colour of an arm beside the network."""
-    return _ARMS[name]
+    """The colour of an arm beside the network; an embedding's hue comes of its name, whatever stands beside it."""
+    if name in _ARMS:
+        return _ARMS[name]
+    red, green, blue = hls_to_rgb(keyed_hash("arm", name) / 2**64, 0.45, 0.6)
+    return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
 def method(name: str) -> str:
-    """The colour of a fused method, a baseline or the control arm."""
-    return _METHODS[name]
+    """The colour of a fused method, of the control arm or of any other arm."""
+    return _METHODS[name] if name in _METHODS else arm(name)

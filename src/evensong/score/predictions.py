@@ -5,6 +5,7 @@ Messages name a file, a line and a count, never an item or a group: their names 
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +18,7 @@ from evensong.errors import DataError
 from evensong.score.scores import Bools, Floats, Ints
 
 BASELINE = "baseline"  # the arm that is always there
+FUSED = "_fused"  # ends the name of an embedding's arm that was averaged with the network
 KEY_COLUMNS = ["fold", "subset", "item_id"]
 HISTORY_COLUMNS = ["fold", "epoch", "learning_rate", "train_loss", "val_loss", "val_macro_f1"]
 _COLUMNS = [*KEY_COLUMNS, "group", "is_original", "label"]
@@ -130,7 +132,7 @@ def read_arms(folder: Path, run: TrainingRun) -> dict[str, Predictions]:
         run: any run over the same folds.
 
     Returns:
-        Predictions by name of the arm, sorted by name; each with the rows of ``run``.
+        Predictions by name of the arm, sorted by name; each with the rows of ``run``, or with its originals alone.
 
     Raises:
         DataError: as `read_run`, or an arm has other classes or predicted other rows.
@@ -140,8 +142,21 @@ def read_arms(folder: Path, run: TrainingRun) -> dict[str, Predictions]:
         classes, arms[name], _ = _read_predicted(folder / name)
         if classes != run.classes:
             raise DataError(f"{folder / name}: its classes are not those of the network; run the stages of both again")
-        check_same_rows("the network", run.predictions, name, arms[name])
+        is_bare = bool(arms[name].table["is_original"].all())
+        check_same_rows("the network", originals_of(run.predictions) if is_bare else run.predictions, name, arms[name])
     return arms
+
+
+def originals_of(predictions: Predictions) -> Predictions:
+    """The rows that are no copies."""
+    return predictions.where(predictions.table["is_original"])
+
+
+def fused_arms(network: Predictions, arms: Mapping[str, Predictions]) -> dict[str, Predictions]:
+    """What the network and each embedding say together: the mean of their probabilities, on originals."""
+    own = originals_of(network)
+    others = {name: originals_of(arm).probabilities for name, arm in arms.items() if name != BASELINE}
+    return {f"{name}{FUSED}": own.replaced((own.probabilities + other) / 2) for name, other in others.items()}
 
 
 def _read_predicted(folder: Path) -> tuple[list[str], Predictions, pd.DataFrame]:

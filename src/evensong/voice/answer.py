@@ -6,10 +6,10 @@ from evensong.voice.ensemble import (
     BEST,
     CONTROL,
     CONTROL_BEST,
-    NAMES,
     Fusion,
     compared,
     comparisons,
+    name_of,
     pooled_gap,
     unequal_arms,
     verdict,
@@ -64,14 +64,14 @@ def answer_text(fusion: Fusion) -> str:
 def _table(fusion: Fusion) -> str:
     differences = comparisons(fusion)
     references = fusion.all_references
-    header = ["", "AUROC", "pooled", *(f"minus {NAMES[reference]}" for reference in references)]
+    header = ["", "AUROC", "pooled", *(f"minus {name_of(reference)}" for reference in references)]
     rows = [header, ["---"] * len(header)]
     for method in [*METHODS, *references]:
         cells = [fusion.scored[method].estimate(name).text() for name in ("auroc", "auroc_pooled")]
         for reference in references:
             found = differences.get((method, reference, "auroc"))
             cells.append(found.text("+") if found else "")
-        rows.append([NAMES[method], *cells])
+        rows.append([name_of(method), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -11,7 +11,7 @@ from evensong.score import palette
 from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
 from evensong.score.intervals import DIFFERENCE, INTERVAL
-from evensong.score.predictions import BASELINE, Predictions, check_same_rows, in_part
+from evensong.score.predictions import BASELINE, FUSED, Predictions, check_same_rows, fused_arms, in_part
 from evensong.schemas import Evaluate
 from evensong.score.within_folds import auroc_within
 from evensong.voice.disclosure import SMALLEST_COUNT, WITHHELD, told, told_split, untold_scores
@@ -70,6 +70,11 @@ RULES = {
 }
 
 
+def name_of(method: str) -> str:
+    """A method's name for people; an embedding goes by its name in params.yaml."""
+    return NAMES.get(method, method.replace(FUSED, " and soft mean"))
+
+
 @dataclass(frozen=True)
 class Fusion:
     """Every method's patient predictions and scores, all scored with the same draws.
@@ -77,7 +82,7 @@ class Fusion:
     Attributes:
         members: the sub-databases.
         control: the control arm, or None.
-        levels: patient predictions by method, 'best_single', 'baseline' and, with a control arm, 'control' and
+        levels: patient predictions by method, 'best_single', arm and, with a control arm, 'control' and
             'control_best_single'.
         scored: their scores.
         member_aurocs: test AUROC of each member alone, the control arm's members included.
@@ -92,9 +97,14 @@ class Fusion:
     confidence: float
 
     @property
+    def arms(self) -> list[str]:
+        """The baseline and the embeddings, these also averaged with the soft mean."""
+        return [name for name in self.levels if name not in (*METHODS, BEST, CONTROL, CONTROL_BEST)]
+
+    @property
     def references(self) -> list[str]:
         """What the fused methods are compared with."""
-        return [BEST, BASELINE, CONTROL] if self.control else [BEST, BASELINE]
+        return [BEST, *self.arms, CONTROL] if self.control else [BEST, *self.arms]
 
     @property
     def all_references(self) -> list[str]:
@@ -113,7 +123,9 @@ def evaluate_fusion(
     Raises:
         DataError: the control arm predicted other rows than the members.
     """
-    levels = fuse(members) | {name: level_of(arm.by_group()) for name, arm in arms.items()}
+    together = members.images[0].replaced(np.mean([one.probabilities for one in members.images], axis=0))
+    every = dict(arms) | fused_arms(together, arms)
+    levels = fuse(members) | {name: level_of(arm.by_group()) for name, arm in every.items()}
     if control is not None:
         check_same_rows("the sub-databases", members.images[0], "the control arm", control.images[0])
         fused = fuse(control)
@@ -203,7 +215,8 @@ def details_tree(fusion: Fusion) -> dict[str, Any]:
         **compared(fusion),
     }
     for method, scored in fusion.scored.items():
-        tree[method] = {name: scored.estimate(name).tree() for name in TOLD}
+        place = tree if method in NAMES else tree.setdefault("arms", {})
+        place[method] = {name: scored.estimate(name).tree() for name in TOLD}
     for (method, reference, name), difference in comparisons(fusion).items():
         if name in TOLD:
             tree.setdefault(f"minus_{reference}", {}).setdefault(method, {})[name] = difference.tree()
@@ -264,7 +277,7 @@ def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
 
 def _name(fusion: Fusion, method: str) -> str:
     """A method's name in a plot."""
-    return str(in_part(NAMES[method], fusion.members.part))
+    return str(in_part(name_of(method), fusion.members.part))
 
 
 def _score_rows(fusion: Fusion) -> list[dict[str, Any]]:
@@ -284,7 +297,7 @@ def _score_rows(fusion: Fusion) -> list[dict[str, Any]]:
 def _difference_rows(fusion: Fusion) -> list[dict[str, Any]]:
     rows = []
     for (method, reference, name), one in comparisons(fusion).items():
-        start = {"of": f"{NAMES[method]} minus {_name(fusion, reference)}", "colour": palette.method(method)}
+        start = {"of": f"{name_of(method)} minus {_name(fusion, reference)}", "colour": palette.method(method)}
         start |= {"method": method, "reference": reference, "score": name}
         rows.append(start | one.row() | {"chance": 0, "verdict": verdict(one)})
     return rows

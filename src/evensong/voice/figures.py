@@ -23,9 +23,9 @@ from evensong.voice.ensemble import (
     BEST,
     CONTROL,
     CONTROL_BEST,
-    NAMES,
     Fusion,
     comparisons,
+    name_of,
     unequal_arms,
 )
 from evensong.voice.evaluate import SubDatabase
@@ -107,7 +107,7 @@ def _draw_scores(axes: Axes, fusion: Fusion) -> None:
     shown = [*METHODS, *fusion.all_references]
     for place, method in enumerate(shown):
         _draw_row(axes, place, fusion.scored[method].estimate("auroc"), palette.method(method))
-    names = [NAMES[method] for method in shown]
+    names = [name_of(method) for method in shown]
     arms = {"each sub-database": fusion.members.names, "each control member": getattr(fusion.control, "names", [])}
     for name, members in arms.items():
         for member in members:
@@ -130,11 +130,17 @@ def _draw_differences(axes: Axes, fusion: Fusion) -> None:
         pairs = [(method, reference, "auroc") for reference in fusion.all_references]
         for shift, pair in enumerate(drawn := [pair for pair in pairs if pair in differences]):
             middle = place + _STEP * (shift - (len(drawn) - 1) / 2)
-            _draw_row(axes, middle, differences[pair], palette.method(method), marker=_MARKERS[pair[1]])
+            _draw_row(axes, middle, differences[pair], palette.method(method), marker=_marker(fusion, pair[1]))
     axes.axvline(0, color=GREY, linewidth=0.9, linestyle="--")
-    axes.set_yticks(range(len(shown)), [NAMES[method] for method in shown])
+    axes.set_yticks(range(len(shown)), [name_of(method) for method in shown])
     axes.set_xlabel("← worse      paired difference in AUROC      better →")
-    _legend(axes, {f"minus {NAMES[reference]}": (_MARKERS[reference], BLACK) for reference in fusion.all_references})
+    markers = {f"minus {name_of(one)}": (_marker(fusion, one), BLACK) for one in fusion.all_references}
+    _legend(axes, markers)
+
+
+def _marker(fusion: Fusion, reference: str) -> str:
+    """One for each of up to seven embeddings."""
+    return _MARKERS[reference] if reference in _MARKERS else "vPX*<>d"[fusion.arms.index(reference) % 7]
 
 
 def _draw_row(axes: Axes, place: float, estimate: Estimate, colour: str, marker: str = "o") -> None:

@@ -1,7 +1,8 @@
 """Used recordings -> one mel image each, as files and once more as one packed array of the files' pixels."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -128,10 +129,17 @@ def _make_batch(settings: VoiceMels, sources: Sequence[_Source]) -> list[tuple[n
 
 
 def _make(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
-    try:
-        if _digest(source.path) != source.sha256:
-            raise IntegrityError(f"a recording changed since the scan; {_AGAIN}")
+    with _as_scanned(source.path, source.sha256):
         return _take_image(source, settings) if source.kind == "image" else _render(source, settings)
+
+
+@contextmanager
+def _as_scanned(path: Path, sha256: str) -> Iterator[None]:
+    """Refuse a recording that is not the one that was scanned, or cannot be read any more."""
+    try:
+        if _digest(path) != sha256:
+            raise IntegrityError(f"a recording changed since the scan; {_AGAIN}")
+        yield
     except InputFault as fault:
         raise IntegrityError(
             f"a recording that the scan could read cannot be read any more ({fault}); {_AGAIN}"
@@ -159,10 +167,23 @@ def _take_image(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]
     return pixels, Made("copied" if is_same else "converted", size != pixels.shape, *change)
 
 
+def read_sound(path: Path, sha256: str) -> tuple[np.ndarray, int]:
+    """A used recording as one channel (n,) float32, and its own sample rate.
+
+    Raises:
+        IntegrityError: it is not the recording that was scanned.
+    """
+    with _as_scanned(path, sha256):
+        return _mono(path)
+
+
+def _mono(path: Path) -> tuple[np.ndarray, int]:
+    decoded = decode(path, max_seconds=_ANY_LENGTH_S)
+    return downmix(decoded.waves)[0], decoded.sample_rate_hz
+
+
 def _render(source: _Source, settings: VoiceMels) -> tuple[np.ndarray, Made]:
-    decoded = decode(source.path, max_seconds=_ANY_LENGTH_S)
-    wave, _ = downmix(decoded.waves)
-    wave = resample(wave, decoded.sample_rate_hz, settings.sample_rate_hz)
+    wave = resample(*_mono(source.path), settings.sample_rate_hz)
     image = mel_image(from_first_sound(wave, samples_of(settings, settings.sample_rate_hz)), settings)
     if image.min() == image.max():
         raise DataError(

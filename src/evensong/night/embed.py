@@ -1,0 +1,67 @@
+"""Pool files -> one array of embeddings a class, in the order of the mel rows."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from evensong.learn.embedding import open_graph, refuse_lower_rates
+from evensong.learn.vectors import write_facts
+from evensong.night.mels import read_pool_file
+from evensong.run.parallel import map_tasks
+from evensong.schemas import Embedding
+
+_CURE = "raise night.augment.sample_rate_hz to it"
+
+
+@dataclass(frozen=True)
+class _Task:
+    where: str
+    settings: Embedding
+    path: Path
+    sha256: str
+    sample_rate_hz: int
+
+
+def write_embeddings(
+    pool: pd.DataFrame,
+    *,
+    pool_sha256: str,
+    pool_folder: Path,
+    folder: Path,
+    where: str,
+    settings: Embedding,
+    workers: int,
+) -> None:
+    """Embed the originals of the pool, and with ``copies`` their copies.
+
+    Args:
+        pool: from `read_pool`.
+        pool_sha256: digest of the table itself.
+        folder: folder to create: {class_slug}.npy (n_files, dim) float32, by ascending mel_row, and settings.json.
+        where: the model's place in params.yaml.
+        workers: processes; no byte depends on it.
+
+    Raises:
+        DataError: the pool has a lower rate than the model; see also `open_graph` and `Graph.vector`.
+        IntegrityError: a file is not the one that was meant.
+    """
+    chosen = pool if settings.copies else pool[pool["is_augmented"] == 0]
+    chosen = chosen.sort_values(["class_slug", "mel_row"])
+    refuse_lower_rates(where, settings, chosen["sample_rate_hz"].to_numpy(np.int64), _CURE)
+    opset = open_graph(where, settings).opset
+    columns = chosen[["file_path", "sha256", "sample_rate_hz"]].itertuples(index=False)
+    tasks = [_Task(where, settings, pool_folder / path, sha256, int(rate_hz)) for path, sha256, rate_hz in columns]
+    vectors = map_tasks(_vector, tasks, workers=workers, label="night_embed")
+    folder.mkdir(parents=True)
+    for class_slug, n_files in chosen.groupby("class_slug", sort=True).size().items():
+        np.save(folder / f"{class_slug}.npy", np.stack(list(islice(vectors, int(n_files)))))
+    write_facts(folder, settings, {"made_of": pool_sha256, "opset": opset})
+
+
+def _vector(task: _Task) -> NDArray[np.float32]:
+    wave = read_pool_file(task.path, task.sha256, task.sample_rate_hz)
+    return open_graph(task.where, task.settings).vector(wave, task.sample_rate_hz)
