@@ -34,12 +34,12 @@ repro: data ## run both tracks, and print the result
 
 night: data ## run the night track
 	@$(PREFLIGHT)
-	dvc repro night_evaluate night_detect
+	dvc repro night_report
 	@evensong results night
 
 voice: data ## run the voice track
 	@$(PREFLIGHT)
-	dvc repro voice_evaluate voice_ensemble
+	dvc repro voice_report
 	@evensong results voice
 
 # a file stays with one process, so that its fixtures are made once, in the order of tests/conftest.py; 16 processes are

@@ -56,7 +56,7 @@ def test_every_stage_comes_after_the_params_check() -> None:
         while waiting:
             current = waiting.pop()
             seen.add(current)
-            paths = [dep for dep in STAGES[current]["deps"] if dep.startswith("artifacts/")]
+            paths = [dep for dep in STAGES[current]["deps"] if dep.startswith(("artifacts/", "metrics/", "plots/"))]
             waiting += {
                 maker
                 for dep in paths

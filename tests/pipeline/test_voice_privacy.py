@@ -33,7 +33,7 @@ SMALL_PARAMS = {
 # One process for the stages that load torch: that takes longer than they do.
 TRAIN_TO_END = f"""
 import runpy, sys
-for command in ("voice_train 3", "voice_train 5", "voice_baseline", "voice_evaluate", "voice_ensemble"):
+for command in ("voice_train 3", "voice_train 5", "voice_baseline", "voice_evaluate", "voice_ensemble", "voice_report"):
     sys.argv = command.split()
     try:
         runpy.run_path("{ROOT}/src/" + sys.argv[0] + ".py", run_name="__main__")
@@ -150,6 +150,7 @@ def test_a_full_run_names_no_patient(cohort: Cohort) -> None:
     assert cohort.leaks() == []
     published = cohort.published()
     assert len([path for path in published if path.startswith(("metrics/", "plots/"))]) > 10
+    assert b"AUROC" in published["artifacts/voice/report.html"]
     per_patient = {path for path in published if PER_PATIENT.match(path)}
     assert any(CANARY in published[path] for path in per_patient if path.endswith("predictions.csv"))
     assert {path for path in published if path.startswith("artifacts/voice/arms/")} == {

@@ -78,7 +78,11 @@ def test_both_tracks(run: Path) -> None:
         ["fused minus baseline, paired", "0.124", "0.010 to 0.240"],
     ]
     assert table[11] == ["Look next:"]
-    assert [row[0] for row in table[12:]] == ["plots/ensemble/answer.md", "metrics/night/index.json", "dvc plots show"]
+    assert [row[0] for row in table[12:]] == [
+        "artifacts/night/report.html",
+        "artifacts/voice/report.html",
+        "dvc plots show",
+    ]
 
 
 def test_a_part_of_the_folds_never_stands_for_the_whole(run: Path) -> None:

@@ -9,17 +9,19 @@ from evensong.errors import IntegrityError
 
 TRACKS = ("night", "voice")
 _QUARANTINE = "files that were not used, and why"
+_PAGES = {
+    "night": ("artifacts/night/report.html", "the whole run to look at, and its clips"),
+    "voice": ("artifacts/voice/report.html", "the whole run to look at, in aggregates"),
+}
 _PLOTS = ("dvc plots show", "every curve, in a browser")
-_ANSWER = ("plots/ensemble/answer.md", "what fusing gained, in words")
-_INDEX = ("metrics/night/index.json", "balance, leakage, shortcuts")
 _SHORTCUTS = {
     "night": (Path("metrics/night/index.json"), "index.shortcut_balanced_accuracy"),
     "voice": (Path("metrics/voice/tables.json"), "shortcut_balanced_accuracy"),
 }
 _PLACES = {
-    ("night", "voice"): (_ANSWER, _INDEX, _PLOTS),
-    ("night",): (_INDEX, ("artifacts/night/scan/quarantine.csv", _QUARANTINE), _PLOTS),
-    ("voice",): (_ANSWER, ("artifacts/voice/scan/quarantine.csv", _QUARANTINE), _PLOTS),
+    ("night", "voice"): (_PAGES["night"], _PAGES["voice"], _PLOTS),
+    ("night",): (_PAGES["night"], ("artifacts/night/scan/quarantine.csv", _QUARANTINE), _PLOTS),
+    ("voice",): (_PAGES["voice"], ("artifacts/voice/scan/quarantine.csv", _QUARANTINE), _PLOTS),
 }
 
 
