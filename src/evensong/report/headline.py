@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evensong.errors import IntegrityError
-from evensong.score.shortcuts import notable_traits
 
 TRACKS = ("night", "voice")
 _QUARANTINE = "files that were not used, and why"
@@ -93,6 +92,8 @@ _SCORES = {"night": _night, "voice": _voice}
 
 def _shortcuts(root: Path, track: str) -> list[str]:
     """A line where technical traits alone tell the classes apart, and the scores may rest on them."""
+    from evensong.score.shortcuts import notable_traits  # it loads numpy, which `evensong --help` does without
+
     where, key = _SHORTCUTS[track]
     scores = _at(_read(root, where), key)
     found = notable_traits(scores) if scores else []
