@@ -99,7 +99,7 @@ _SCORES = {"night": _night, "voice": _voice}
 
 def _shortcuts(root: Path, track: str) -> list[str]:
     """A line where technical traits alone tell the classes apart, and the scores may rest on them."""
-    from evensong.score.shortcuts import notable_traits  # here: --help needs no numerical library
+    from evensong.score.shortcuts import notable_traits  # it loads numpy, which `evensong --help` does without
 
     where, key = _SHORTCUTS[track]
     scores = _at(_read(root, where), key)

@@ -77,7 +77,7 @@ def night_facts(night: Night, train: Train) -> dict[str, Any]:
             "Calibration of the chosen class on original test clips",
             ("probability of the chosen class", "share that was right"),
         ),
-        "detection": _detection(),
+        "detection": _detection(run.classes),
         "night": night,
         "settings": settings_rows({"night": night, "train": train}),
     }
@@ -182,10 +182,10 @@ def _training_figures(history: pd.DataFrame) -> list[tuple[str, Markup]]:
     ]
 
 
-def _detection() -> dict[str, Any] | None:
+def _detection(classes: Sequence[str]) -> dict[str, Any] | None:
     """Scores and thresholds of the detection in field recordings; None where that was never run."""
     details = _METRICS / "detection_details.json"
     if not details.exists():
         return None
-    thresholds = read_own_table(_THRESHOLDS, numbers=("threshold",), texts=("class",))
+    thresholds = _with_classes(_THRESHOLDS, ["threshold"], classes)
     return {**read_tree(details), "thresholds": dict(zip(thresholds["class"], thresholds["threshold"], strict=True))}

@@ -68,7 +68,7 @@ def voice_facts(voice: Voice, train: Train) -> dict[str, Any]:
 def answer_parts(text: str) -> list[tuple[str, list[str]]]:
     """Paragraphs and lists of the answer in words, as ``("p" or "ul", lines)``; its table is drawn as a figure here."""
     parts: list[tuple[str, list[str]]] = []
-    for block in text.split("\n\n"):
+    for block in text.replace(" %", "\N{NO-BREAK SPACE}%").split("\n\n"):
         kept = [line for line in block.splitlines() if line and not line.startswith(("#", "|"))]
         if kept and all(line.startswith("- ") for line in kept):
             parts.append(("ul", [line.removeprefix("- ") for line in kept]))
