@@ -98,6 +98,7 @@ def test_a_recording_of_another_rate_is_resampled(tmp_path):
     assert vector_of(tmp_path, octaves(), tone, rate_hz=16_000).argmax() == 4  # of 300, 400, ... Hz
 
 
+@pytest.mark.fault("M03")
 def test_a_file_that_is_not_the_one_that_was_meant_is_refused(tmp_path):
     said = refusal_of(tmp_path, same(), IntegrityError, sha256="0" * 64)
     assert said.startswith(f"{WHERE}.sha256: ")
@@ -125,6 +126,7 @@ def branching(inner):
     return graph_of(nodes, domain="evil")
 
 
+@pytest.mark.fault("M04")
 def test_hostile_graphs_are_refused_before_they_run(tmp_path, monkeypatch):
     monkeypatch.setattr(embedding, "_session", lambda *_: pytest.fail("it is loaded"))
     assert "keeps weights in other files" in refusal_of(tmp_path, outside(octaves()))
@@ -157,6 +159,7 @@ def test_a_graph_that_is_no_embedding_of_this_sound_is_refused(tmp_path):
     assert "no array of float32" in refusal_of(tmp_path, whole)
 
 
+@pytest.mark.fault("M03")
 def test_values_that_are_not_finite_are_refused_at_the_door_and_later(tmp_path):
     root = graph_of([helper.make_node("Log", ["wave"], ["vector"])])  # of negative samples: NaN
     assert "not finite" in refusal_of(tmp_path, root)

@@ -94,6 +94,7 @@ def test_a_pool_of_a_lower_rate_is_refused_with_the_parameter_that_raises_it(emb
     assert not VECTORS.exists()
 
 
+@pytest.mark.fault("M05")
 def test_vectors_of_another_pool_are_refused(embedded):
     embedded()
     (VECTORS / "settings.json").write_text(

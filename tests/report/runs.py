@@ -9,6 +9,7 @@ import pandas as pd
 from tests.night.conftest import write_clip, write_params
 
 import night_augment
+import night_cut
 import night_evaluate
 import night_index
 import night_mels
@@ -26,7 +27,7 @@ def write_night(**changes: Any) -> None:
         for clip in range(8):
             write_clip(Path(f"data/night/{name}/s{number}{clip // 2}_take{clip % 2}.wav"), 10 * number + clip)
     write_params(night__evaluate__n_bootstrap=100, **changes)
-    for stage in (night_scan, night_augment, night_index, night_mels):
+    for stage in (night_cut, night_scan, night_augment, night_index, night_mels):
         stage.main()
     items, classes = read_fold_table(Path("artifacts/night/balanced_audio_index.db"))
     for name, seed in (("train", 1), ("arms/baseline", 2)):

@@ -85,6 +85,18 @@ def test_both_tracks(run: Path) -> None:
     ]
 
 
+def test_embeddings_have_a_line_each_where_there_are_some(run: Path) -> None:
+    longest = "a" * 30 + "_fused"
+    score = {"value": 0.9, "low": 0.8, "high": 0.95}
+    arms = {**NIGHT_DETAILS["arms"], longest: {"clip": {"macro_f1": score}}}
+    write(run, "night/details.json", {**NIGHT_DETAILS, "arms": arms})
+    write(run, "voice/details.json", {**VOICE_DETAILS, "arms": {"hubert": {"auroc": score}}})
+    table = [[cell.strip() for cell in row] for row in cells(headline(run))]
+    assert table[5] == [longest, "0.900", "0.800 to 0.950"]
+    assert table[11] == ["hubert", "0.900", "0.800 to 0.950"]
+    assert max(map(len, headline(run).splitlines())) <= 80
+
+
 def test_a_part_of_the_folds_never_stands_for_the_whole(run: Path) -> None:
     write(run, "night/test.json", {**NIGHT, "night_n": "34 in 1 of 5 folds"})
     write(run, "voice/test.json", {**VOICE, "voice_n": "<5 in 2 of 10 folds"})

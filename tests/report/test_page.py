@@ -190,7 +190,10 @@ def test_detection_is_told_where_it_was_run(here, tmp_path, monkeypatch):
     assert "Detection" not in Read(NIGHT).text
     shutil.copytree(here, tmp_path / "run")
     monkeypatch.chdir(tmp_path / "run")
-    one = dict.fromkeys(("precision", "recall", "f1", "average_precision"), 0.25) | {"n_events": 7, "n_detections_exhaustive": 3}
+    one = dict.fromkeys(("precision", "recall", "f1", "average_precision"), 0.25) | {
+        "n_events": 7,
+        "n_detections_exhaustive": 3,
+    }
     macro = {"value": 0.31, "low": None, "high": None}
     tree = {
         "recordings": 4,
