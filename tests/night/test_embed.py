@@ -10,6 +10,7 @@ import pytest
 from tests.learn.graphs import octaves, save
 
 import night_augment
+import night_cut
 import night_embed
 import night_head
 import night_index
@@ -23,7 +24,7 @@ from evensong.schemas import Embedding
 
 ARM = Path("artifacts/night/arms/tiny")
 VECTORS = Path("artifacts/night/embed/tiny")
-STAGES = (night_scan, night_augment, night_index, night_embed, night_head)
+STAGES = (night_cut, night_scan, night_augment, night_index, night_embed, night_head)
 
 
 @pytest.fixture

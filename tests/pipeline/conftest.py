@@ -53,7 +53,7 @@ class SmallRepo:
     def commit(self) -> None:
         """Commit everything that git tracks."""
         self.must("git", "add", "-A")
-        self.must("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x")
+        self.must("git", "commit", "-qm", "x")
 
 
 def ran_stages(output: str) -> list[str]:
@@ -97,6 +97,8 @@ def make_repo(folder: Path, data: Path, tracked: Sequence[str] = ("data",)) -> S
     shutil.copytree(data, folder / "data")
     repo = SmallRepo(folder)
     repo.must("git", "init", "-q")
+    for name, value in (("name", "t"), ("email", "t@example.org")):  # an experiment is a commit
+        repo.must("git", "config", f"user.{name}", value)
     repo.must("dvc", "add", "-q", *tracked)
     repo.commit()
     return repo

@@ -67,12 +67,15 @@ def test_a_model_that_comes_or_goes_reruns_nothing_but_what_is_of_it(repo: Small
 
     assert text.count("models: {}") == 2
     first = repro(two=models["two"])
-    assert first == ["check_params", "night_embed@two", "night_evaluate", "night_head@two"]
-    assert repro(**models) == ["check_params", "night_embed@one", "night_evaluate", "night_head@one"]
+    assert first == ["check_params", "night_embed@two", "night_evaluate", "night_head@two", "night_report"]
+    assert repro(**models) == ["check_params", "night_embed@one", "night_evaluate", "night_head@one", "night_report"]
     arms = json.loads((repo.folder / "metrics/night/details.json").read_text())["arms"]
     assert list(arms) == ["baseline", "one", "one_fused", "two", "two_fused"]
     shutil.rmtree(repo.folder / "artifacts/night/arms/one")
-    assert repro(two=models["two"]) == ["night_evaluate"]  # these params were checked before: DVC knows the run
+    assert repro(two=models["two"]) == [
+        "night_evaluate",
+        "night_report",
+    ]  # these params were checked before: DVC knows the run
     shutil.rmtree(repo.folder / "artifacts/night/arms/two")
     assert repro() == ["night_evaluate"]
     for name in models:
