@@ -63,6 +63,33 @@ def test_assign_fills_every_part_where_any_assignment_does_and_is_rightly_called
         assert found == pytest.approx(best)
 
 
+def cost_of_class(files, parts, label):
+    counts = part_counts(np.array(files), parts, len(SHARES))[:, label]
+    return float(np.abs(counts - SHARES * counts.sum()).sum()) + 1000 * int((counts == 0).sum())
+
+
+@given(files=two_classes.filter(lambda rows: len(rows) <= 7), work=st.integers(0, 4_000))
+@example(files=[(9, 1), (2, 7), (4, 4), (3, 0), (2, 0), (1, 0), (0, 5)], work=900)
+@settings(max_examples=30)
+def test_assign_divides_what_a_class_has_to_itself_as_near_as_can_be_even_where_work_runs_out(files, work):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partition, "_LEAST_WORK", work)
+        patch.setattr(partition, "_WORK_AN_ENTRY", 0)
+        parts, _ = assign(problem_of(files))
+    for label in range(2):
+        own = [group for group, row in enumerate(files) if row[label] and not row[1 - label]]
+        others = [parts.copy() for _ in range(3 ** len(own))]
+        for other, choice in zip(others, product(range(3), repeat=len(own)), strict=True):
+            other[own] = choice
+        assert cost_of_class(files, parts, label) <= min(cost_of_class(files, other, label) for other in others) + 1e-9
+
+
+def test_assign_places_groups_that_span_classes_where_a_class_is_missing_at_first(monkeypatch):
+    monkeypatch.setattr(partition._Search, "_climb", lambda *_: False)
+    parts, _ = assign(problem_of([(9, 1), (2, 9), (1, 2)], (0.98, 0.01, 0.01)))
+    assert sorted(parts) == [0, 1, 2]
+
+
 def test_assign_work_is_bounded_by_the_entries(monkeypatch):
     spent = []
     run = partition._Search.run
@@ -75,6 +102,7 @@ def test_assign_work_is_bounded_by_the_entries(monkeypatch):
     parts, is_exact = assign(problem_of(np.random.default_rng(0).integers(1, 9, (400, 12))))
     assert not is_exact
     assert set(parts) == {0, 1, 2}
+    assert min(work for work, _ in spent) > 0
     assert sum(work for work, _ in spent) < 2 * spent[0][1] + 400 * 12  # a start begun, and a look begun, end
 
 

@@ -285,6 +285,21 @@ def test_split_groups_impossible_joint_assignment_names_the_class():
         split_groups(pool_of(originals), RATIOS, part_names=SPLITS, seed=42)
 
 
+def test_split_groups_three_sites_that_two_folds_cannot_share_name_a_class():
+    # Each class is at two of three sites, and every two sites share one: two of them meet in a fold.
+    pool = pool_of_table([[1, 0, 1], [1, 1, 0], [0, 1, 1]])
+    with pytest.raises(DataError, match=r"class class\d: no assignment was found that gives (north|south) a source"):
+        split_groups(pool, [0.5, 0.5], part_names=["north", "south"], seed=0)
+
+
+def test_split_groups_measures_every_class_in_the_order_of_names():
+    pool = pool_of([(name, f"{name}{n}") for name in "fedcba" for n in range(3)])
+    quality = split_groups(pool, RATIOS, part_names=SPLITS, seed=0).quality
+    assert quality["class_name"].tolist() == list("abcdef")
+    assert quality.index.tolist() == list(range(6))
+    assert set(quality["n_sources"]) == {3}
+
+
 @given(sizes=st.lists(st.integers(1, 3), min_size=5, max_size=30), k=st.integers(2, 5), seed=st.integers(0, 9))
 @settings(max_examples=15)
 def test_split_groups_folds_test_every_group_once(sizes, k, seed):
@@ -294,8 +309,28 @@ def test_split_groups_folds_test_every_group_once(sizes, k, seed):
     assert set(split.parts) == set(pool["source_id"])
 
 
+def test_preset_split_takes_the_folds_and_measures_them():
+    # owl: 3 and 1 where 2 are wanted; crow, with two copies: 4 and 2 where 3 are wanted
+    owls = pool_of([("owl", "a"), ("owl", "a"), ("owl", "b"), ("owl", "c")])
+    crows = pool_of([("crow", "c"), ("crow", "d"), ("crow", "e"), ("crow", "e")])
+    pool = pd.concat([owls, crows, crows.head(2).assign(is_augmented=1)])
+    values = dict.fromkeys(pool["original_file"], "7") | {"owl/2.wav": "9", "crow/2.wav": "9", "crow/3.wav": "9"}
+    split = preset_split(pool, values, n_parts=2, order=["7", "9"])
+    assert split.parts == {"a": 0, "b": 1, "c": 0, "d": 0, "e": 1}
+    expected = pd.DataFrame(
+        {
+            "class_name": ["crow", "owl"],
+            "n_sources": [3, 3],
+            "gap_files": [2.0, 2.0],
+            "least_gap_files": [2.0, 0.0],  # crows come in twos
+            "is_optimal": [True, False],
+        }
+    )
+    pd.testing.assert_frame_equal(split.quality, expected)
+
+
 def test_preset_split_refuses_a_source_in_two_folds():
-    pool = pool_of([("owl", "a"), ("owl", "a"), ("owl", "b")])
-    values = dict(zip(pool["original_file"], ["1", "2", "1"], strict=True))
-    with pytest.raises(DataError, match="two preset folds"):
+    pool = pool_of([("owl", "a"), ("owl", "c"), ("owl", "c"), ("owl", "b")])
+    values = dict(zip(pool["original_file"], ["1", "2", "1", "2"], strict=True))
+    with pytest.raises(DataError, match=r"1 source with clips in two preset folds \(such as 'c'\)"):
         preset_split(pool, values, n_parts=2, order=["1", "2"])
