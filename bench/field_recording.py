@@ -97,6 +97,8 @@ def held_out_clips(folder: Path, predictions: Path, fold: int) -> dict[str, list
         for path in sorted(folder.glob("*/*"))
         if path.suffix.lower() in AUDIO_SUFFIXES
     }
+    classes = {item.split("/")[0] for item in paths}  # others, as a background, are cut from field recordings
+    tested = tested[tested.str.split("/").str[0].isin(classes)]
     missing = sorted(set(tested) - paths.keys())
     if missing:
         raise DataError(f"{folder}: {len(missing)} of the clips that fold {fold} tests are not there ({missing[0]})")
