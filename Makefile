@@ -49,7 +49,7 @@ SPREAD := -n auto --maxprocesses 16 --dist loadfile --no-loadscope-reorder
 test: env ## run the tests, on all cores
 	pytest $(SPREAD)
 
-test-fast: env ## all tests but the slow ones, with few examples a property, in about a minute
+test-fast: env ## all tests but the slow ones, with few examples a property, in minutes
 	pytest $(SPREAD) --hypothesis-profile fast -m 'not slow and not docs'
 
 test-docs: env ## execute the commands of README and docs/ on a tiny project
