@@ -3,6 +3,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHON
+# compiled once, and not by every stage and test again
+unexport PYTHONDONTWRITEBYTECODE
 
 # the stamp names the folder it was made in: a moved checkout is set up again
 READY := .venv/.ready
@@ -49,7 +51,7 @@ SPREAD := -n auto --maxprocesses 16 --dist loadfile --no-loadscope-reorder
 test: env ## run the tests, on all cores
 	pytest $(SPREAD)
 
-test-fast: env ## all tests but the slow ones, with few examples a property, in minutes
+test-fast: env ## all tests but the slow ones, with few examples a property, in a minute
 	pytest $(SPREAD) --hypothesis-profile fast -m 'not slow and not docs'
 
 test-docs: env ## execute the commands of README and docs/ on a tiny project

@@ -11,6 +11,8 @@ import pytest
 from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.forget import forget
 
+pytestmark = pytest.mark.slow
+
 ID, OTHER = "00000000-0000-4000-8000-000000000007", "00000000-0000-4000-8000-000000000008"
 
 

@@ -123,6 +123,7 @@ def made(root: Path, target: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("V03")
 @pytest.mark.parametrize("target", ["repro", "night", "voice"])
 def test_make_looks_before_dvc_does(root: Path, target: str) -> None:

@@ -58,6 +58,7 @@ def test_a_preset_changes_its_values_alone_and_keeps_comments_and_order(root: Pa
     assert list(root.glob(".params*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("animal", ANIMALS)
 @pytest.mark.parametrize("size", ["small_set", "large_set"])
 def test_an_animal_and_a_size_go_together_in_any_order(root: Path, animal: str, size: str) -> None:

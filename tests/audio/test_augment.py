@@ -257,6 +257,7 @@ def standardised_by_clip(wave: np.ndarray) -> np.ndarray:
     return (mel_db - mel_db.mean()) / mel_db.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("peak", [0.1, 0.999])
 def test_gate_passes_every_transform(transform: str, peak: float):
@@ -266,6 +267,7 @@ def test_gate_passes_every_transform(transform: str, peak: float):
         assert feature_distance(standardised(wave), standardised(copy)) > MIN_DISTANCE
 
 
+@pytest.mark.slow
 def test_gate_passes_the_smallest_values_that_can_be_drawn():
     smallest = {
         "time_stretch": [{"rate": 0.97}, {"rate": 1.03}],

@@ -39,6 +39,7 @@ def by_librosa(wave: np.ndarray, sample_rate_hz: int, wanted: LogMels) -> np.nda
     return librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=wanted.top_db)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_samples", [1, 700, 2_048, 3 * RATE_HZ + 77, 8 * RATE_HZ, 9 * RATE_HZ])
 @pytest.mark.parametrize("top_db", [80.0, 200.0])
 def test_log_mel_equals_librosa_down_to_the_floor(n_samples: int, top_db: float):

@@ -91,6 +91,7 @@ def damage(draw: st.DrawFn) -> Callable[[bytes], bytes]:
     return apply
 
 
+@pytest.mark.slow
 @many
 @given(kind=st.sampled_from(KINDS), damages=st.lists(damage(), max_size=2))
 def test_whole_clip_and_stream_have_one_verdict(

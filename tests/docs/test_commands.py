@@ -70,6 +70,7 @@ def test_every_tool_is_one_that_is_checked() -> None:
     assert {words[0] for _, words in COMMANDS} >= set(TOOLS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", commands_of("dvc"))
 def test_dvc(words: list[str], tmp_path: Path) -> None:
     options = get_main_parser().parse_args(words)

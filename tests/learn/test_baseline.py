@@ -65,6 +65,7 @@ def predictions_of(folder: Path) -> pd.DataFrame:
     return table.sort_values(["fold", "subset", "item_id"], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_workers_chunks_and_order_of_the_table_do_not_show(tmp_path, monkeypatch):
     table = fold_table()
     path = write_faint(tmp_path, table)

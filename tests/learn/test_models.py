@@ -57,6 +57,7 @@ def test_names_that_timm_would_fetch_are_refused(name: str) -> None:
         check_model_name(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["inception_v3", "test_vit", "dla34", "levit_128", "efficientformer_l1"])
 def test_a_fresh_network_predicts_nothing(name: str) -> None:
     torch.manual_seed(1)

@@ -90,6 +90,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.fault("D11", "G06")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_any_moment_the_next_run_ends_with_the_same_bytes(moment: str, whole: dict[str, bytes]) -> None:
@@ -120,6 +121,7 @@ def wait_for_the_lock() -> None:
             time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_killed_with_its_workers_at_some_moment_it_continues(whole: dict[str, bytes]) -> None:
     killed = FORK.Process(target=run_in_own_group)
     killed.start()

@@ -21,6 +21,8 @@ from evensong.listen.predict import Request, predict
 from evensong.listen.progress import Progress, told_time
 from evensong.score.detection import Scores
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def card(tmp_path: Path) -> Path:

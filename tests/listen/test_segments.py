@@ -171,6 +171,7 @@ def test_a_review_comes_back_as_annotations(reviewed: Path) -> None:
     assert precision["reviewed"].max() >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("filled", "message"),
     [

@@ -22,6 +22,8 @@ from evensong.night.cut import MERGED, OUTSIDE, OVERLAPPING, TOO_SHORT, USED, So
 from evensong.night.index import read_source_folds
 from evensong.schemas import NightCut
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = NightCut(
     padding_s=0.1,
     min_overlap_s=0.05,

@@ -22,6 +22,8 @@ from evensong.night.index import read_fold_table
 from evensong.night.mels import read_pool_file
 from evensong.schemas import Embedding
 
+pytestmark = pytest.mark.slow
+
 ARM = Path("artifacts/night/arms/tiny")
 VECTORS = Path("artifacts/night/embed/tiny")
 STAGES = (night_cut, night_scan, night_augment, night_index, night_embed, night_head)

@@ -47,6 +47,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
     return content
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=5, suppress_health_check=list(HealthCheck))
 def test_scan_of_damaged_files_loses_none(night, whole, seed):

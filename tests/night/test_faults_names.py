@@ -63,6 +63,7 @@ def test_names_equal_but_for_case_or_unicode_form_are_all_used(night, clip):
     assert len({paths[f"asio flammeus/{name}"].casefold() for name in names}) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B03")
 @pytest.mark.parametrize(
     "stem", ["with space", 'it\'s "quoted"', "-rf", "x" * 246, "ü" * 120, "a;b|c&d$(e)`f`", "*", " "]
@@ -74,6 +75,7 @@ def test_odd_names_are_used_and_give_plain_paths(night, clip, stem):
     planned(found)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B04", "B19")
 @pytest.mark.parametrize("character", ["\t", "\n", "\r", "\x1b", "\x7f", "\u2028", "\u202e", "\u200b", "\ufeff"])
 def test_control_character_in_a_name_is_refused(night, clip, character, capsys):
@@ -126,6 +128,7 @@ def test_names_like_those_of_the_pool_make_no_group_and_no_collision(night, clip
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B17", "B18", "H10", "H11")
 def test_class_names_of_any_kind_stay_themselves_and_write_inside_the_pool(night, clip, params, tmp_path):
     params(night__augment__target_samples=4, night__augment__transforms=["noise"])

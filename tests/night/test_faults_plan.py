@@ -76,6 +76,7 @@ def test_three_to_nine_sources_are_in_every_split(n_sources):
     assert counts.tolist() == [n_sources - 2, 1, 1]  # the small splits want less than one and a half
 
 
+@pytest.mark.slow
 @pytest.mark.fault("C06")
 def test_class_of_too_few_sources_stops_the_index_and_leaves_the_last_one(night, clip, params):
     params(night__augment__transforms=["noise"])
@@ -138,6 +139,7 @@ def test_stage_reruns_for_every_value_it_reads_and_replaces_its_outputs_whole():
         assert not any(options.get("persist") for _, options in outputs(stage))
 
 
+@pytest.mark.slow
 @pytest.mark.fault("C22")
 def test_arrays_of_older_settings_are_replaced_and_never_mixed(night, params, tmp_path):
     params(night__augment__transforms=["noise"])

@@ -44,6 +44,7 @@ two_classes = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(an
 )
 
 
+@pytest.mark.slow
 @given(files=two_classes)
 @settings(max_examples=30)
 def test_assign_ends_where_no_move_and_no_exchange_helps(files):

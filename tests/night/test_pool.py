@@ -264,6 +264,7 @@ def seconds_of_call(folder, pool):
     return is_call.sum(axis=1) * settings.hop_length / 8_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_s", [0.0, 1.7, 3.65])
 def test_write_mels_loudest_window_holds_the_call_of_every_clip_and_of_every_copy(night, tmp_path, params, at_s):
     write_long_clips(night / "asio flammeus", at_s, n_clips=3)

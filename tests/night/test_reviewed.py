@@ -14,6 +14,8 @@ from evensong.intake.tables import read_own_table, read_pool
 from evensong.night.detect import field_truth
 from evensong.night.index import read_fold_table, read_source_folds
 
+pytestmark = pytest.mark.slow
+
 HEADER = "file,begin_s,end_s,label,annotator,reviewed\n"
 
 

@@ -359,6 +359,7 @@ def test_scan_sorts_by_composed_path(night):
     assert all(not Path(path).is_absolute() for path in paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["aac", "WMA", "amr", "3gp", "mp4", "m4b", "caf", "w64", "au", "wv", "ape", "mka"])
 def test_scan_sound_in_a_format_that_is_not_read_is_quarantined(night, suffix):
     (night / f"asio flammeus/x.{suffix}").write_bytes(b"sound")

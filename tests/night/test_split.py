@@ -50,6 +50,7 @@ def test_split_groups_is_as_near_as_any_assignment_of_a_small_class(sizes, copie
     assert split.quality["is_optimal"].item()
 
 
+@pytest.mark.slow
 @given(sizes=sizes_of_groups, seed=st.integers(0, 9), order=st.randoms(use_true_random=False))
 @settings(max_examples=15)
 def test_split_groups_does_not_depend_on_row_order_or_names(sizes, seed, order):
@@ -203,6 +204,7 @@ def test_split_groups_as_many_groups_as_folds_leave_no_fold_empty_unsaid():
     assert sorted(split.parts.values()) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 @given(
     table=st.lists(st.tuples(*[st.integers(0, 4)] * 2).filter(any), min_size=3, max_size=6),
     shares=st.sampled_from([(0.8, 0.1, 0.1), (0.25,) * 4, (0.5, 0.5), (0.2,) * 5]),

@@ -18,6 +18,8 @@ import night_train
 from evensong.errors import DataError, IntegrityError
 from evensong.night.index import read_array_names, read_fold_table
 
+pytestmark = pytest.mark.slow
+
 STAGES = (night_cut, night_scan, night_augment, night_index, night_mels)
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 

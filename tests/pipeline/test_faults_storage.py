@@ -128,6 +128,7 @@ def write_on_a_full_disk(kind: str, n_bytes: int) -> Callable[[], None]:
     return main
 
 
+@pytest.mark.slow
 @pytest.mark.fault("D01", "D02", "D03", "D04", "D06")
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.usefixtures("published")
@@ -317,6 +318,7 @@ def damages_of(raw: bytes) -> Iterator[bytes]:
     yield from (raw[:end] for end in range(0, len(raw), 3000))
 
 
+@pytest.mark.slow
 @pytest.mark.fault("D21", "D22")
 def test_damaged_index_is_refused_or_read_as_it_was(recorded: dict[str, Path]) -> None:
     path = recorded["index"]

@@ -15,6 +15,7 @@ from tests.pipeline.real import REAL, ROOT
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.slow,
     pytest.mark.skipif(not REAL.is_dir(), reason="no real recordings beside the checkout"),
 ]
 

@@ -47,15 +47,6 @@ def test_another_folder_and_one_worker_give_the_same_bytes(repo: SmallRepo, tmp_
                 assert (second.folder / path.relative_to(repo.folder)).read_bytes() == path.read_bytes(), path.name
 
 
-def test_other_split_ratios_touch_no_audio(repo: SmallRepo) -> None:
-    changes = ["night.index.train=0.4", "night.index.val=0.35"]
-    said = repo.must("dvc", "exp", "run", *(part for change in changes for part in ("-S", change)))
-    trained = {"night_train", "night_baseline", "night_evaluate", "night_detect", "night_report"}
-    assert set(ran_stages(said)) == {"check_params", "night_index", *trained}
-    repo.must("git", "checkout", "-q", ".")
-    repo.must("dvc", "checkout", "-q")
-
-
 def test_a_model_that_comes_or_goes_reruns_nothing_but_what_is_of_it(repo: SmallRepo) -> None:
     text = (repo.folder / "params.yaml").read_text(encoding="utf-8")
     models = {name: save(octaves(), repo.folder / f"{name}.onnx", file=f"{name}.onnx") for name in ("one", "two")}
@@ -83,9 +74,11 @@ def test_a_model_that_comes_or_goes_reruns_nothing_but_what_is_of_it(repo: Small
     assert repo.must("git", "status", "--porcelain") == ""
 
 
-def test_queued_experiment_uses_its_own_code_and_epochs(repo: SmallRepo) -> None:
+def test_queued_experiment_uses_its_own_code_and_values_and_touches_no_audio(repo: SmallRepo) -> None:
     # the queue works on a snapshot, so a later edit of the workspace must not reach it
-    repo.must("dvc", "exp", "run", "--queue", "-S", "train.epochs=1", "-n", "short", "night_evaluate")
+    changes = ["night.index.train=0.4", "night.index.val=0.35", "train.epochs=1"]
+    values = [part for change in changes for part in ("-S", change)]
+    repo.must("dvc", "exp", "run", "--queue", "-n", "short", *values, "night_detect", "night_evaluate")
     broken = repo.folder / "src" / "night_train.py"
     text = broken.read_text(encoding="utf-8")
     broken.write_text("raise SystemExit('the workspace copy ran')\n", encoding="utf-8")
@@ -94,6 +87,8 @@ def test_queued_experiment_uses_its_own_code_and_epochs(repo: SmallRepo) -> None
     finally:
         broken.write_text(text, encoding="utf-8")
     assert "the workspace copy ran" not in said
+    trained = {"night_train", "night_baseline", "night_evaluate", "night_detect"}
+    assert set(ran_stages(said)) == {"check_params", "night_index", *trained}
     repo.must("dvc", "exp", "apply", "short")
     history = (repo.folder / "artifacts/night/train/history.csv").read_text(encoding="utf-8")
     assert {row["epoch"] for row in csv.DictReader(history.splitlines())} == {"1"}
@@ -158,3 +153,26 @@ def test_metrics_are_scalars_with_plain_names(repo: SmallRepo) -> None:
                 waiting += value.values()
             else:
                 assert not isinstance(value, list), path
+
+
+def test_a_fresh_clone_without_field_recordings_and_an_experiment_elsewhere(repo: SmallRepo, tmp_path: Path) -> None:
+    clone = SmallRepo(tmp_path / "clone")
+    repo.must("git", "clone", "-q", ".", str(clone.folder))
+    clone.must("dvc", "remote", "add", "-d", "mine", str(repo.folder / ".dvc/cache"))
+    clone.must("dvc", "pull", "-q")
+    field = clone.folder / "data/field"
+    shutil.rmtree(field)
+    field.mkdir()
+    (field / ".keep").touch()
+    clone.must("dvc", "add", "-q", "data")
+    said = clone.must("dvc", "repro", "night_detect")
+    assert set(ran_stages(said)) == {"night_cut", "night_index", "night_train", "night_detect"}
+    assert "detection is not scored: no field recordings" in said
+    assert json.loads((clone.folder / "metrics/night/detection.json").read_text())["night_detection_n"] == 0
+    clone.must("dvc", "plots", "show", "-o", "plots_html")
+    assert "night_detection_n" in clone.must("dvc", "metrics", "show")
+    clone.must("git", "config", "user.name", "t")
+    clone.must("git", "config", "user.email", "t@example.org")
+    clone.commit()
+    said = clone.must("dvc", "exp", "run", "--temp", "-S", "night.detect.min_overlap=0.25", "night_detect")
+    assert "Ran experiment" in said

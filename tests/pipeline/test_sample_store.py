@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / ".dvc" / "sample-store"
 DVC = Path(sys.executable).parent / "dvc"

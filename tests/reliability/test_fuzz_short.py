@@ -17,6 +17,7 @@ def one_round(tmp_path: Path, name: str, stop: int = 3) -> Tally:
     return tally
 
 
+@pytest.mark.slow
 def test_no_damaged_file_ends_hangs_or_divides_a_reader() -> None:
     tally = fuzz(seed=3, minutes=0, n_audio=900, workers=2)
     assert not tally.faults
@@ -33,6 +34,7 @@ def with_check(monkeypatch: pytest.MonkeyPatch, check: object) -> None:
     monkeypatch.setitem(subjects.SUBJECTS, "wav", subjects.Subject(whole.damaged, check, whole.batch))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_deaths_and_hangs_are_found_in_their_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def third_dies(folder: Path, raw: bytes) -> str:
         if sum(raw) % 3 == 0:

@@ -73,6 +73,7 @@ def test_with_all_clips_it_is_the_score_of_the_arm(arms, tmp_path):
     assert curve.set_index(["arm", "at_most"])["macro_f1"]["perch", 4] > 0.8
 
 
+@pytest.mark.slow
 def test_files_are_the_same_for_any_number_of_workers(arms, tmp_path):
     for workers in (1, 2):
         learning_curve(tmp_path, tmp_path / f"{workers}/curve.csv", draws=3, workers=workers)

@@ -27,6 +27,8 @@ from evensong.report.voice_page import answer_parts
 from evensong.schemas import Night, NightMels
 from evensong.score.predictions import read_run
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NIGHT, VOICE = Path("artifacts/night/report.html"), Path("artifacts/voice/report.html")
 

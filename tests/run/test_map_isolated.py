@@ -79,6 +79,7 @@ def test_no_tasks_is_no_results() -> None:
     assert run(square, []) == []
 
 
+@pytest.mark.slow
 @pytest.mark.fault("A30")
 @pytest.mark.parametrize(
     ("function", "workers", "fault"),

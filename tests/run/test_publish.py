@@ -154,6 +154,7 @@ def killed_at(step: int, kill: Callable[[], None]) -> int:
     return process.exitcode or 0
 
 
+@pytest.mark.slow
 @pytest.mark.fault("D10", "D11")
 def test_a_kill_at_any_step_leaves_the_old_outputs_or_the_new_ones() -> None:
     seen = set()
@@ -179,6 +180,7 @@ def test_the_stage_itself_starts_anew_after_a_kill() -> None:
     assert texts() == ["newest"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.fault("D13")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_among_the_renames_waits_for_the_last(number: signal.Signals) -> None:

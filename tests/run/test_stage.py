@@ -100,6 +100,7 @@ def start_beating(tmp_path: Path, body: str, launcher: Sequence[str]) -> tuple[s
     return process, alive
 
 
+@pytest.mark.slow
 @pytest.mark.fault("D12")
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process that its parent died")
 @pytest.mark.parametrize("body", [IN_MAIN, IN_IMPORTS])

@@ -28,11 +28,12 @@ def test_the_bar_by_hand():
     assert "balanced accuracy length 1.00, all_traits 1.00; chance 0.50" in describe_shortcuts(scores)[0]
 
 
+@pytest.mark.slow
 def test_noise_is_seldom_notable():
     rng = np.random.default_rng(1)
     labels = np.arange(80) % 4 == 0
-    found = [audit_shortcuts(items_of(rng.normal(size=80), labels * 1), TRAIT) for _ in range(40)]
-    assert sum(bool(describe_shortcuts(scores)) for scores in found) <= 2
+    found = [audit_shortcuts(items_of(rng.normal(size=80), labels * 1), TRAIT) for _ in range(16)]
+    assert sum(bool(describe_shortcuts(scores)) for scores in found) <= 1
 
 
 def test_so_few_sources_that_nothing_can_be_told():

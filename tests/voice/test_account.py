@@ -133,6 +133,7 @@ def test_the_control_arm_s_patients_count_as_left_out(labels):
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(4, 60), st.integers(4, 60), st.integers(3, 12), st.integers(0, 6))
 def test_no_count_of_few_patients_is_told_or_follows(n_positive, n_negative, n_folds, n_unlabelled):

@@ -14,6 +14,8 @@ from tests.voice.conftest import RATE_HZ
 
 from evensong.errors import DataError, IntegrityError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STAGES = ("voice_scan", "voice_splits", "voice_mels", "voice_tables", "voice_embed", "voice_head")
 ARM = Path("artifacts/voice/arms/tiny")

@@ -185,6 +185,7 @@ def test_recordings_of_a_lower_rate_are_counted_with_every_value_to_change(folde
     assert make(**told)[1]["sampled_under_fmax"] == 0
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([1_000, 4_000, 8_000, 11_025, 16_000]),
@@ -238,6 +239,7 @@ def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, 
         assert "00000000-0000-4000" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F06")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))

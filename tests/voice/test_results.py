@@ -186,6 +186,7 @@ def assert_nulls_have_reasons(tree):
             assert_nulls_have_reasons(value)
 
 
+@pytest.mark.slow
 def test_stages_write_what_they_declare(said):
     assert set(digests("metrics", "plots", "artifacts/voice/summaries", "artifacts/voice/ensemble")) == {
         *(f"artifacts/voice/summaries/subdb{k}/{MODEL}_cv_summary.json" for k in (2, 5, 8)),
@@ -241,6 +242,7 @@ def test_plot_tables_have_no_row_for_a_patient(said):
         assert (pd.read_csv(f"plots/{folder}/calibration.csv")["n"] >= 5).all()
 
 
+@pytest.mark.slow
 def test_stages_write_the_same_bytes_whatever_the_order_of_predictions(workspace, finished_folder):
     for folder in (RUNS, COMBINED):
         shutil.copytree(finished_folder[0] / folder, folder)
@@ -254,6 +256,7 @@ def test_stages_write_the_same_bytes_whatever_the_order_of_predictions(workspace
     assert digests(*folders) == backward
 
 
+@pytest.mark.slow
 def test_one_member_one_fold_and_no_validation_work_and_say_so(workspace):
     set_params(subdbs=[5])
     write_run("subdb5", folds=[2], with_val=False, n_patients=60)
@@ -267,6 +270,7 @@ def test_one_member_one_fold_and_no_validation_work_and_say_so(workspace):
     assert ensemble["minus_best_single"]["soft_mean"]["auroc"] == {"value": 0, "low": 0, "high": 0}
 
 
+@pytest.mark.slow
 def test_a_part_of_the_folds_is_said_wherever_its_scores_stand(workspace, capsys):
     set_params(subdbs=[5])
     write_run("subdb5", n_patients=60, folds=[1])
@@ -288,6 +292,7 @@ def test_a_part_of_the_folds_is_said_wherever_its_scores_stand(workspace, capsys
             assert [one for one in named if part not in one] == [], path
 
 
+@pytest.mark.slow
 @pytest.mark.fault("G17")
 def test_single_class_folds_are_null_with_a_reason_and_counted(workspace):
     set_params(subdbs=[5])
@@ -316,6 +321,7 @@ def refuse_constant(name):
     raise ValueError(f"{name} is not JSON")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("G18")
 def test_one_class_in_all_is_null_with_a_reason(workspace):
     set_params(subdbs=[5])
@@ -350,6 +356,7 @@ def auroc_within_folds(test):
     return np.average(aurocs, weights=n_pairs)
 
 
+@pytest.mark.slow
 def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatch):
     monkeypatch.chdir(controlled_folder[0])
     ensemble = read("metrics/voice/details.json")
@@ -405,6 +412,7 @@ def test_baseline_stands_beside_the_fusion_as_scikit_learn_scores_it(said):
     assert f"minus the baseline: {added['value']:+.3f} ({added['low']:+.3f} to {added['high']:+.3f})" in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_an_embedding_stands_beside_the_baseline_alone_and_averaged_with_the_members(workspace):
     write_members(seeds=[11, 12, 13])
@@ -628,6 +636,7 @@ def test_validation_scores_stand_beside_the_test_scores_and_are_named(workspace)
     assert "no result" in tree["rules"]["validation"]
 
 
+@pytest.mark.slow
 def test_patients_tested_in_two_folds_are_counted_once(workspace):
     set_params(subdbs=[5])
     path = write_run("subdb5") / "predictions.csv"
@@ -649,6 +658,7 @@ def test_patients_tested_in_two_folds_are_counted_once(workspace):
     assert pd.read_csv("plots/voice/scores.csv").groupby("level")["n"].first().to_dict() == {"image": 48, "patient": 24}
 
 
+@pytest.mark.slow
 def test_curves_of_few_patients_are_left_out(workspace):
     set_params(subdbs=[5])
     write_run("subdb5", positive={0, 3, 6, 9})

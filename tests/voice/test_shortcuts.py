@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from tests.voice.cohorts import patients
 
 from evensong.score.shortcuts import describe_shortcuts, notable_traits
@@ -39,6 +40,7 @@ def test_classes_of_other_devices_are_notable():
     assert "container 1.00" in describe_shortcuts(scores)[0]
 
 
+@pytest.mark.slow
 def test_number_of_recordings_is_a_trait_and_equal_ones_are_none():
     labels = patients(10, 30)
     unlike, alike = (audit_patients(*recorded(labels, count)) for count in (lambda label: 2 + 3 * label, lambda _: 3))
@@ -46,6 +48,7 @@ def test_number_of_recordings_is_a_trait_and_equal_ones_are_none():
     assert notable_traits(alike) == []
 
 
+@pytest.mark.slow
 def test_a_patient_counts_once_and_order_does_not_matter():
     used, recordings = recorded(patients(6, 12), lambda label: 1 + label)
     shuffled = recordings.sample(frac=1, random_state=2, ignore_index=True)

@@ -225,6 +225,7 @@ def test_the_name_s_shares_count_relative_to_each_other(name, is_told):
     assert bool(uneven_shares(splits, labels)) == is_told
 
 
+@pytest.mark.slow
 @given(st.integers(10, 40), st.integers(10, 40), st.integers(3, 9))
 def test_made_lists_are_told_only_where_few_patients_make_the_share_coarse(n_positive, n_negative, n_folds):
     labels = patients(n_positive, n_negative)

@@ -18,6 +18,8 @@ from evensong.errors import DataError, EvensongError, IntegrityError
 from evensong.voice import train
 from evensong.voice.tables import read_fold_table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 STAGES = ("voice_scan", "voice_splits", "voice_mels", "voice_tables")
 TOLD = ("metrics", "plots")

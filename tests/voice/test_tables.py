@@ -16,6 +16,7 @@ def labels():
     return {f"p{number:02d}": int(number < 6) for number in range(20)}
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     st.lists(st.integers(1, 3), min_size=20, max_size=20),
