@@ -4,7 +4,7 @@
 
 Each mutant is written into a copy of the checkout and tested there; the working tree is never touched. A comparison, a
 boolean or arithmetic operator, a number, a condition or a returned value is another, a `raise` or a call is gone.
-Texts, decorators and `strict=` of zip stay: the last two assert what holds anyway. Tests that fail or hang have noticed;
+Texts, decorators and `strict=` of zip stay: the last two assert what holds anyway. Tests that fail or hang notice it;
 what survived is printed with its line.
 """
 
