@@ -83,7 +83,7 @@ def preset_split(pool: pd.DataFrame, values: Mapping[str, str], *, n_parts: int,
     table = group_table(pool)
     shares = np.full(n_parts, 1 / n_parts)
     rows = []
-    for class_name, groups in table.groupby("class_name", sort=True):
+    for class_name, groups in table.groupby("class_name"):
         problem, _, sources = _problem(groups, shares, 0)
         found = np.array([parts[source] for source in sources])
         rows.append(_quality(problem, found, [str(class_name)], is_proved=False))
@@ -95,16 +95,16 @@ def group_table(pool: pd.DataFrame) -> pd.DataFrame:
     is_original = pool["is_augmented"] == 0
     counted = (
         pool.assign(originals=is_original.astype(np.int64))
-        .groupby(["source_id", "class_name"], sort=True)
+        .groupby(["source_id", "class_name"])
         .agg(files=("originals", "size"), originals=("originals", "sum"))
         .reset_index()
     )
     keys = pool[is_original].groupby("source_id")["pcm_sha256"].agg(digest_of)
-    return counted.assign(group_key=counted["source_id"].map(keys)).sort_values("group_key", ignore_index=True)
+    return counted.assign(group_key=counted["source_id"].map(keys)).sort_values("group_key")
 
 
 def _refuse_small_classes(table: pd.DataFrame, part_names: Sequence[str]) -> None:
-    n_sources = table.groupby("class_name", sort=True).size()
+    n_sources = table.groupby("class_name").size()
     small = n_sources[n_sources < len(part_names)]
     if len(small):
         named = "; ".join(f"class {name}: {counted(n, 'source')}" for name, n in small.items())
@@ -167,7 +167,7 @@ def _quality(problem: Problem, parts: np.ndarray, classes: Sequence[str], *, is_
 def _refuse_missing(problem: Problem, parts: np.ndarray, classes: Sequence[str], names: Sequence[str]) -> None:
     lacks = problem.counts(parts)[..., 0] == 0
     if lacks.any():
-        column, part = np.argwhere(lacks)[0]
+        column, part = min(np.argwhere(lacks).tolist())
         raise DataError(
             f"class {classes[column]}: no assignment was found that gives {names[part]} a source of it; its sources "
             "are shared with other classes, and a source goes to one part as a whole: add clips of other sources, ask "
