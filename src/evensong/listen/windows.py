@@ -110,20 +110,23 @@ def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> 
     Yields:
         First sample of the window, and the window: (n_window,) float32, shorter only where the recording is.
     """
-    held, held_from, n_seen = np.zeros(0, np.float32), 0, 0
+    parts, held_from, n_seen = [np.zeros(0, np.float32)], 0, 0
     k, last_start = 0, -1
     for block in blocks:
-        held = np.concatenate([held, block])
+        parts.append(block)
         n_seen += block.size
+        if round(k * hop) + n_window > n_seen:
+            continue
+        held = np.concatenate(parts)
         while (start := round(k * hop)) + n_window <= n_seen:
             yield start, held[start - held_from : start - held_from + n_window]
             k, last_start = k + 1, start
         # The next window and the one that would end with the recording must stay.
-        needed_from = max(held_from, min(round(k * hop), n_seen - n_window))
-        held, held_from = held[needed_from - held_from :], needed_from
+        needed_from = min(start, n_seen - n_window)
+        parts, held_from = [held[needed_from - held_from :]], needed_from
     last = max(0, n_seen - n_window)
     if n_seen and last_start != last:
-        yield last, held[last - held_from :]
+        yield last, np.concatenate(parts)[last - held_from :]
 
 
 def _batches(windows: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
