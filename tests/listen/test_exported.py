@@ -126,14 +126,14 @@ def test_an_export_finds_what_its_training_finds(trained: Trained, tmp_path: Pat
     export_onnx(trained.folder, tmp_path / "night.onnx")
     cards = [card["card_sha256"] for card in read_folds(trained.folder).cards]
     of_both = tmp_path / "thresholds.json"
-    write_json(of_both, thresholds_tree(cards, {name: {"threshold": 0.6} for name in CLASSES}))
+    write_json(of_both, thresholds_tree(cards, {name: {"threshold": 0.5} for name in CLASSES}))
     path = write_wav(tmp_path / "dawn.wav", np.concatenate([tone(n % 2, n, 0.8) for n in range(9)]), RATE_HZ)
-    first = Request([path], trained.folder, tmp_path / "a" / "x.csv", None, None, None, 1, thresholds=of_both)
+    first = Request([path], trained.folder, tmp_path / "a" / "x.csv", None, None, None, 1, of_both, all_windows=True)
     second = replace(first, model=tmp_path / "night.onnx", out=tmp_path / "b" / "x.csv")
     predict(first)
     predict(second)
     ours, theirs = pd.read_csv(first.out), pd.read_csv(second.out)
-    assert len(ours) > 3
+    assert ours[f"p_{CLASSES[0]}"].std() > 1e-3  # windows are told apart, or equal numbers would prove nothing
     pd.testing.assert_frame_equal(ours, theirs, check_exact=False, atol=1e-5)
     of_another = tmp_path / "other.json"
     write_json(of_another, thresholds_tree(["1" * 64], {}))
