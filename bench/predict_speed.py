@@ -1,11 +1,12 @@
 """What `evensong predict` costs on a long recording, beside a plain torch loop over such windows with the same folds.
 
-    python bench/predict_speed.py [--model artifacts/night/train] [--minutes 60] [--loop-minutes 10]
+    python bench/predict_speed.py [--model artifacts/night/train] [--exported night.onnx] [--minutes 60]
 
 The recording is stereo noise at 48 kHz, 16 bit. Both sides run in a process of their own, one thread, and pay for their
 imports; CPU seconds and the largest resident memory are the operating system's. The loop is what one would write: read
 the file whole with soundfile, average the channels, resample with soxr, librosa's mel spectrogram of each window, the
-folds' mean in batches of 16. It holds the whole recording, so it gets fewer minutes.
+folds' mean in batches of 16. It holds the whole recording, so it gets fewer minutes (--loop-minutes).
+With --exported, what `evensong export onnx` wrote listens too, without torch.
 """
 
 import argparse
@@ -34,12 +35,15 @@ def main() -> None:
         loop(options.loop_over, options.model)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        for name, minutes in (("predict", options.minutes), ("loop", options.loop_minutes)):
+        sides = [("predict", options.minutes, options.model), ("loop", options.loop_minutes, options.model)]
+        if options.exported:
+            sides.insert(1, ("exported", options.minutes, options.exported))
+        for name, minutes, model in sides:
             path = Path(scratch) / f"{name}.wav"
             write_noise(path, minutes)
-            ours = ["-m", "evensong.cli", "predict", str(path), "--out", f"{scratch}/x.csv", "--workers", "1"]
+            ours = ["-m", "evensong.cli", "predict", str(path), "--out", f"{scratch}/{name}.csv", "--workers", "1"]
             theirs = [__file__, "--loop-over", str(path)]
-            command = [sys.executable, *(ours if name == "predict" else theirs), "--model", str(options.model)]
+            command = [sys.executable, *(theirs if name == "loop" else ours), "--model", str(model)]
             _, status, usage = os.wait4(subprocess.Popen(command, env=ENVIRONMENT).pid, 0)
             cpu_s = usage.ru_utime + usage.ru_stime
             print(
@@ -52,6 +56,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("artifacts/night/train"))
+    parser.add_argument("--exported", type=Path, metavar="FILE.onnx")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--loop-minutes", type=float, default=10)
     parser.add_argument("--loop-over", type=Path, help=argparse.SUPPRESS)

@@ -87,7 +87,7 @@ def _add_predict(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "scored, and the exit code is then 3.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="recordings, and folders of recordings")
-    _add_model(parser)
+    _add_model(parser, "a training folder, one fold, or an exported .onnx")
     parser.add_argument(
         "--out",
         type=Path,
@@ -180,10 +180,8 @@ def _add_export_mels(exports: "argparse._SubParsersAction[argparse.ArgumentParse
     parser.set_defaults(run=_export_mels)
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", type=Path, default=NIGHT_MODEL, metavar="DIR", help="a training folder or one fold (%(default)s)"
-    )
+def _add_model(parser: argparse.ArgumentParser, what: str = "a training folder or one fold") -> None:
+    parser.add_argument("--model", type=Path, default=NIGHT_MODEL, metavar="MODEL", help=f"{what} (%(default)s)")
 
 
 # Each command imports what it needs when it runs: --help and doctor need no torch.

@@ -8,11 +8,12 @@ import librosa
 import librosa.filters
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy._core._multiarray_umath import __cpu_dispatch__
 
-from evensong.audio.mel import MelTransform, decibels, frames_of, log_mel, samples_of, transform_of
+from evensong.audio.mel import MelTransform, _hann, _mel_weights, decibels, frames_of, log_mel, samples_of, transform_of
 from evensong.errors import DataError
 from evensong.schemas import LogMels
 
@@ -79,6 +80,23 @@ def test_log_mel_equals_librosa_for_any_settings(n_fft, hop_share, n_mels, n_sam
     mel_db = log_mel(wave, rate_hz, wanted)
     assert mel_db.shape == (n_mels, frames_of(wanted, rate_hz))
     np.testing.assert_allclose(mel_db, by_librosa(wave, rate_hz, wanted), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters")
+@settings(max_examples=50)
+@given(
+    rate_hz=st.integers(8_000, 500_000),
+    n_fft=st.integers(16, 1_024).map(lambda half: 2 * half),
+    n_mels=st.integers(8, 200),
+    low=st.floats(0, 0.2),
+    high=st.floats(0.3, 0.5),
+)
+def test_filter_bank_and_window_are_the_bytes_of_librosa_and_scipy(rate_hz, n_fft, n_mels, low, high):
+    wanted = mels(n_fft=n_fft, hop_length=n_fft, n_mels=n_mels, fmin_hz=low * rate_hz, fmax_hz=high * rate_hz)
+    edges = {"fmin": wanted.fmin_hz, "fmax": wanted.fmax_hz}
+    bank = librosa.filters.mel(sr=rate_hz, n_fft=n_fft, n_mels=n_mels, **edges)
+    assert _mel_weights(wanted, rate_hz, n_mels).tobytes() == bank.tobytes()
+    assert _hann(n_fft).tobytes() == scipy.signal.get_window("hann", n_fft).tobytes()
 
 
 @given(n_samples=st.integers(1, 10**6), hop=st.integers(1, 2_048))

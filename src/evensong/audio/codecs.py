@@ -15,7 +15,7 @@ from evensong.audio import containers, mpeg4, wav
 from evensong.audio.unread import named
 from evensong.errors import InputFault
 
-BLOCK_FRAMES = 1 << 16
+BLOCK_FRAMES = 1 << 14  # stereo in float64 stays in the cache, and below what malloc fetches anew from the system
 
 _UNKNOWN = 2**63 - 1  # libsndfile's number of frames where the file has none
 _FAR = 1 << 40  # bytes; more than any file

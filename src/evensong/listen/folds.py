@@ -1,19 +1,23 @@
 """A training folder -> one network that takes stored mels and gives the mean probabilities of its folds."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evensong.errors import IntegrityError
-from evensong.learn.card import Card
+from evensong.keys import digest_of
 from evensong.learn.mixing import time_shifts
 from evensong.learn.models import InputSize
 from evensong.learn.saved import read_model
+from evensong.listen.scorer import Trained
 
 # What the folds of one training share; the rest of a card (fold, epoch, normalisation, weights) is a fold's own.
 _SHARED = ("background", "classes", "mels", "model", "network_input", "output", "params", "stored_input")
@@ -67,24 +71,16 @@ class FoldMean(nn.Module):
 
 
 @dataclass(frozen=True)
-class TrainedFolds:
+class TrainedFolds(Trained):
     """The folds of one training, ready to predict.
 
     Attributes:
         network: mels as stored -> probabilities.
-        classes: names in label order.
-        background: those of them that are no answer.
-        mels: settings of the mels, as the stage that made them wrote them.
         stored_input: height, width, dtype of a stored mel, and the scale of 8-bit ones.
-        cards: one a fold, as stored.
     """
 
     network: FoldMean
-    classes: list[str]
-    background: list[str]
-    mels: dict[str, Any]
     stored_input: dict[str, Any]
-    cards: list[Card]
 
 
 def read_folds(folder: Path) -> TrainedFolds:
@@ -116,6 +112,32 @@ def read_folds(folder: Path) -> TrainedFolds:
         size=InputSize(cards[0]["network_input"]["height"], cards[0]["network_input"]["width"]),
         n_shifts=cards[0]["params"]["train"]["test_shifts"],
     )
-    shared = cards[0]
-    names = shared["classes"], shared.get("background", [])
-    return TrainedFolds(network.eval(), *names, shared["mels"], shared["stored_input"], cards)
+    facts = {key: cards[0][key] for key in ("classes", "mels", "stored_input")}
+    digest = digest_of(card["card_sha256"] for card in cards)
+    return TrainedFolds(
+        infer=functools.partial(_infer, network.eval()),
+        network=network,
+        background=cards[0].get("background", []),
+        cards=cards,
+        digest=digest,
+        **facts,
+    )
+
+
+@functools.cache
+def read_to_listen(folder: Path) -> TrainedFolds:
+    """Read once a process, in one thread and in the memory order of training; forked workers find it read.
+
+    Raises:
+        IntegrityError: as `read_folds`.
+    """
+    torch.set_num_threads(1)  # forking must find no thread pool
+    trained = read_folds(folder)
+    trained.network.to(memory_format=torch.channels_last)
+    return trained
+
+
+def _infer(network: FoldMean, mels: NDArray[np.float32]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        probs: NDArray[np.float32] = network(torch.from_numpy(mels)).numpy()
+    return probs

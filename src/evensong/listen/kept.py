@@ -10,7 +10,7 @@ import numpy as np
 from evensong.audio.containers import open_regular
 from evensong.audio.decode import open_stream
 from evensong.keys import digest_of, joined_key
-from evensong.listen.folds import FoldMean, TrainedFolds
+from evensong.listen.scorer import Scorer, Trained
 from evensong.listen.windows import Listening, score_recording
 from evensong.score.detection import Scores
 
@@ -35,14 +35,14 @@ class Heard:
     warnings: tuple[str, ...]
 
 
-def hear(path: Path, network: FoldMean, listening: Listening) -> Heard:
+def hear(path: Path, scorer: Scorer, listening: Listening) -> Heard:
     """Score a recording as far as it goes.
 
     Raises:
         InputFault: it cannot be used.
         IntegrityError: a probability that is not finite.
     """
-    scores = score_recording(path, network, listening, as_far_as_it_goes=True)
+    scores = score_recording(path, scorer, listening, as_far_as_it_goes=True)
     with open_stream(path, as_far_as_it_goes=True) as stream:
         rate_hz, warnings = stream.sample_rate_hz, list(stream.warnings)
         declared_s = (stream.n_frames or 0) / rate_hz if stream.container == "flac" else 0.0
@@ -60,9 +60,8 @@ class Kept:
     may hold files of one name, size and time; and not by all its bytes, since to read a season takes hours.
     """
 
-    def __init__(self, folder: Path, trained: TrainedFolds, listening: Listening) -> None:
-        model = digest_of(card["card_sha256"] for card in trained.cards)
-        self.folder = folder / digest_of([joined_key(_FORMAT, model, repr(listening.hop_seconds))])
+    def __init__(self, folder: Path, trained: Trained, listening: Listening) -> None:
+        self.folder = folder / digest_of([joined_key(_FORMAT, trained.digest, repr(listening.hop_seconds))])
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path_of(self, recording: Path) -> Path:

@@ -15,9 +15,9 @@ import torch
 
 from evensong.listen.folds import TrainedFolds, read_folds
 from evensong.errors import IntegrityError, ParamsError, ResourceError
+from evensong.listen.exported import FORMAT
 from evensong.run.text import write_json
 
-FORMAT = "evensong-onnx-1"
 MAX_DIFFERENCE = 1e-4  # of a probability, between torch and onnxruntime
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 _BATCH_SIZES = (1, 2, 7)  # any size must do, whatever the export was traced with
@@ -131,6 +131,7 @@ def _description(trained: TrainedFolds, raw: bytes, difference: float) -> dict[s
     return {
         "format": FORMAT,
         "classes": trained.classes,
+        "background": trained.background,
         "mels": trained.mels,
         "input": {
             "name": "mel",
@@ -144,7 +145,10 @@ def _description(trained: TrainedFolds, raw: bytes, difference: float) -> dict[s
             "shape": ["batch", len(trained.classes)],
             "values": "mean over the folds, in the order of classes",
         },
-        "folds": [{key: card[key] for key in ("fold", "normalisation", "weights_sha256")} for card in trained.cards],
+        "folds": [
+            {key: card[key] for key in ("fold", "normalisation", "weights_sha256", "card_sha256")}
+            for card in trained.cards
+        ],
         "model": trained.cards[0]["model"],
         "onnx_sha256": hashlib.sha256(raw).hexdigest(),
         "torch": torch.__version__,

@@ -1,13 +1,10 @@
 """evensong predict: recordings -> scores that are kept one by one -> detections, in every form that is asked for."""
 
-import functools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import counted, printable
@@ -15,14 +12,14 @@ from evensong.listen import outputs
 from evensong.listen.account import beside, summarise, write_account
 from evensong.listen.clock import Clock, Hours, Start, seconds_of_wav
 from evensong.listen.decisions import decide
-from evensong.listen.folds import TrainedFolds, read_folds
 from evensong.listen.kept import Kept, hear, read_heard, write_heard
 from evensong.listen.found import Found, Results
 from evensong.listen.outputs import write_table
 from evensong.listen.progress import Progress, tell
 from evensong.listen.recordings import Listing, list_recordings
+from evensong.listen.scorer import Trained
 from evensong.listen.segments import REVIEW, Sample, candidates_of, write_segments
-from evensong.listen.windows import Listening, listening_of
+from evensong.listen.windows import Listening, listening_of, scorer_of
 from evensong.run.parallel import map_isolated
 
 _Tables = Mapping[str, Mapping[Path, Path]]  # files of single recordings by what they are for
@@ -36,7 +33,7 @@ class Request:
 
     Attributes:
         named: files and folders.
-        model: a training folder, or one fold's.
+        model: a training folder, one fold's, or an exported .onnx with its .json.
         out: table of detections, CSV, Parquet or JSON lines by its name; None for standard output.
         raven: folder of selection tables, or one .txt for all; None for none.
         hop_seconds: distance of two windows; None for half a window.
@@ -92,7 +89,6 @@ def predict(request: Request) -> None:
     _check_options(request)
     kept_in = beside(request.out, ".work") if request.out else None
     listing = list_recordings(request.named, kept_in)
-    torch.set_num_threads(1)  # forking must find no thread pool
     trained = _trained(request.model)
     listening = listening_of(trained, request.hop_seconds)
     decision = decide(
@@ -147,12 +143,15 @@ def _folder(kept_in: Path | None) -> Iterator[Path]:
         yield Path(scratch)
 
 
-@functools.cache
-def _trained(model: Path) -> TrainedFolds:
+def _trained(model: Path) -> Trained:
     """Read once a process; forked workers find it read."""
-    trained = read_folds(model)
-    trained.network.to(memory_format=torch.channels_last)  # as in training
-    return trained
+    if model.suffix == ".onnx":
+        from evensong.listen.exported import read_exported  # and no torch
+
+        return read_exported(model)
+    from evensong.listen.folds import read_to_listen
+
+    return read_to_listen(model)
 
 
 def _starts(listing: Listing, clock: Clock | None, hours: Hours | None) -> dict[Path, Start]:
@@ -211,7 +210,7 @@ def _score_all(tasks: Sequence[_Task], workers: int) -> dict[Path, InputFault]:
 def _score(task: _Task) -> float | InputFault | IntegrityError:
     """Score and keep one recording in a worker; its seconds, or why it or the model cannot be used."""
     try:
-        heard = hear(task.path, _trained(task.model).network, task.listening)
+        heard = hear(task.path, scorer_of(_trained(task.model), task.listening), task.listening)
     except (InputFault, IntegrityError) as refusal:
         return refusal
     write_heard(task.out, heard)

@@ -1,16 +1,13 @@
 """Many recordings heard by the models of single folds: what detection is scored on."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from evensong.errors import InputFault, IntegrityError
-from evensong.listen.folds import TrainedFolds, read_folds
-from evensong.listen.windows import Listening, listening_of, score_recording
+from evensong.listen.folds import read_folds, read_to_listen
+from evensong.listen.windows import Listening, listening_of, score_recording, scorer_of
 from evensong.run.parallel import map_tasks
 from evensong.score.detection import Scores
 
@@ -69,27 +66,20 @@ def hear(
         IntegrityError: a recording that night_cut has read is refused now.
         ParamsError: a hop that would leave gaps.
     """
-    torch.set_num_threads(1)  # forking must find no thread pool
     pairs = [(fold, path) for fold in sorted(wanted) for path in wanted[fold]]
     if not pairs:
         return {}
-    listening = listening_of(_trained(ears.folds[pairs[0][0]]), hop_seconds)
+    listening = listening_of(read_to_listen(ears.folds[pairs[0][0]]), hop_seconds)
     tasks = [_Task(root / path, ears.folds[fold], listening) for fold, path in pairs]
     scored: Any = map_tasks(_score, tasks, workers=workers, label="night_detect", unit="recording")
     return dict(zip(pairs, scored, strict=True))
 
 
-@functools.cache
-def _trained(folder: Path) -> TrainedFolds:
-    trained = read_folds(folder)
-    trained.network.to(memory_format=torch.channels_last)  # as in training
-    return trained
-
-
 def _score(task: _Task) -> Scores | None:
     """The scores, or None for a recording that is too short for one frame; runs in a worker."""
     try:
-        return score_recording(task.path, _trained(task.folder).network, task.listening, as_far_as_it_goes=True)
+        scorer = scorer_of(read_to_listen(task.folder), task.listening)
+        return score_recording(task.path, scorer, task.listening, as_far_as_it_goes=True)
     except InputFault as fault:
         if fault.reason == "Q_TOO_SHORT":
             return None

@@ -5,21 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from evensong.audio.augment import limit_peak
-from evensong.audio.mel import log_mel, samples_of, transform_of
+from evensong.audio.mel import samples_of, transform_of
 from evensong.audio.decode import open_mono
-from evensong.listen.folds import FoldMean, TrainedFolds
 from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
+from evensong.listen.scorer import MelScorer, Scorer, Trained
 from evensong.schemas import LogMels
 from evensong.score.detection import Scores
 
 _BATCH = 16
 _RATES_HZ = (1_000, 500_000)
-_FULL_SCALE = np.float32(32_768)  # of the pool's 16-bit files
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Listening:
         return self.settings.fmin_hz, self.settings.fmax_hz
 
 
-def listening_of(trained: TrainedFolds, hop_seconds: float | None) -> Listening:
+def listening_of(trained: Trained, hop_seconds: float | None) -> Listening:
     """How to listen for a model; windows overlap by half unless hop_seconds says otherwise.
 
     Raises:
@@ -72,7 +68,12 @@ def listening_of(trained: TrainedFolds, hop_seconds: float | None) -> Listening:
     return Listening(settings, rate_hz, hop_seconds)
 
 
-def score_recording(path: Path, network: FoldMean, listening: Listening, *, as_far_as_it_goes: bool = False) -> Scores:
+def scorer_of(trained: Trained, listening: Listening) -> Scorer:
+    """What scores the windows of a model."""
+    return MelScorer(trained.infer, listening.settings, listening.sample_rate_hz)
+
+
+def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_as_it_goes: bool = False) -> Scores:
     """Score every window of one recording; memory does not grow with its length, but for the scores themselves.
 
     Args:
@@ -89,7 +90,7 @@ def score_recording(path: Path, network: FoldMean, listening: Listening, *, as_f
         for batch in _batches(windows):
             begins += [start for start, _ in batch]
             ends += [start + wave.size for start, wave in batch]
-            rows.append(_score_batch([wave for _, wave in batch], network, listening))
+            rows.append(scorer.probabilities([wave for _, wave in batch]))
     n_frame = listening.settings.n_fft
     if not rows or ends[-1] < n_frame:
         raise InputFault("Q_TOO_SHORT", f"under one frame of the mels, {n_frame} samples at {rate_hz} Hz")
@@ -110,20 +111,23 @@ def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> 
     Yields:
         First sample of the window, and the window: (n_window,) float32, shorter only where the recording is.
     """
-    held, held_from, n_seen = np.zeros(0, np.float32), 0, 0
+    parts, held_from, n_seen = [np.zeros(0, np.float32)], 0, 0
     k, last_start = 0, -1
     for block in blocks:
-        held = np.concatenate([held, block])
+        parts.append(block)
         n_seen += block.size
+        if round(k * hop) + n_window > n_seen:
+            continue
+        held = np.concatenate(parts)
         while (start := round(k * hop)) + n_window <= n_seen:
             yield start, held[start - held_from : start - held_from + n_window]
             k, last_start = k + 1, start
         # The next window and the one that would end with the recording must stay.
-        needed_from = max(held_from, min(round(k * hop), n_seen - n_window))
-        held, held_from = held[needed_from - held_from :], needed_from
+        needed_from = min(start, n_seen - n_window)
+        parts, held_from = [held[needed_from - held_from :]], needed_from
     last = max(0, n_seen - n_window)
     if n_seen and last_start != last:
-        yield last, held[last - held_from :]
+        yield last, np.concatenate(parts)[last - held_from :]
 
 
 def _batches(windows: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
@@ -135,22 +139,3 @@ def _batches(windows: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[i
             batch = []
     if batch:
         yield batch
-
-
-def _score_batch(waves: list[np.ndarray], network: FoldMean, listening: Listening) -> NDArray[np.float64]:
-    mels = np.stack([log_mel(_as_in_pool(wave), listening.sample_rate_hz, listening.settings) for wave in waves])
-    with torch.inference_mode():
-        probs: NDArray[np.float64] = network(torch.from_numpy(mels)).double().numpy()
-    if not np.isfinite(probs).all():
-        raise IntegrityError(
-            "the model gives no finite probabilities: its weights are damaged; train or fetch it again"
-        )
-    # Training refuses clips without sound, so the network's answer to one means nothing.
-    probs[np.ptp(mels, axis=(1, 2)) == 0] = np.nan
-    return probs
-
-
-def _as_in_pool(wave: np.ndarray) -> np.ndarray:
-    """A window as it would be read back from the pool: within full scale, and in 16 bits."""
-    limited, _ = limit_peak(wave)
-    return np.minimum(np.rint(limited * _FULL_SCALE), _FULL_SCALE - 1) / _FULL_SCALE

@@ -1,0 +1,143 @@
+"""A graph with its description, in torch's place: who it lets in, and that it finds the same."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.listen.synthetic import CLASSES, MELS, RATE_HZ, Trained, tone
+
+from evensong.audio.decode import write_wav
+from evensong.errors import IntegrityError, ParamsError, ResourceError
+from evensong.listen import exported as exported_module
+from evensong.listen.exported import FORMAT, read_exported
+from evensong.listen.folds import read_folds
+from evensong.listen.onnx import _NEEDED, export_onnx
+from evensong.listen.predict import Request, predict
+from evensong.listen.scorer import MelScorer
+from evensong.listen.thresholds import thresholds_tree
+from evensong.run.text import write_json
+
+SRC = Path(__file__).parents[2] / "src"
+SHAPE = (MELS.n_mels, 32)
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    """A softmax of two bands' means, written by hand, and what describes it."""
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    nodes = onnx.parser.parse_graph(
+        f"""by_hand (float[batch, {SHAPE[0]}, {SHAPE[1]}] mel) => (float[batch, 2] probabilities)
+        <int64[1] time = {{2}}, int64[2] bands = {{1, 9}}>
+        {{ levels = ReduceMean<keepdims = 0>(mel, time)
+           two = Gather<axis = 1>(levels, bands)
+           probabilities = Softmax<axis = 1>(two) }}"""
+    )
+    model = onnx.helper.make_model(nodes, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    path = tmp_path / "by_hand.onnx"
+    path.write_bytes(model.SerializeToString())
+    describe(path)
+    return path
+
+
+def describe(path: Path, **changes: object) -> None:
+    facts = {
+        "format": FORMAT,
+        "classes": CLASSES,
+        "background": [],
+        "mels": MELS.model_dump() | {"sample_rate_hz": RATE_HZ},
+        "folds": [{"card_sha256": "0" * 64}],
+        "onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    path.with_suffix(".json").write_text(json.dumps(facts | changes), encoding="utf-8")
+
+
+def test_the_graph_scores_windows(graph: Path) -> None:
+    trained = read_exported(graph)
+    scorer = MelScorer(trained.infer, MELS, RATE_HZ)
+    probs = scorer.probabilities([tone(0, 1, 0.5), np.zeros(100, np.float32), tone(1, 2, 0.3)])
+    np.testing.assert_allclose(probs[[0, 2]].sum(axis=1), 1, atol=1e-6)
+    assert probs[[0, 2]].argmax(axis=1).tolist() == [0, 1]
+    assert np.isnan(probs[1]).all()  # no sound
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "evensong-onnx-1"}, "format: .*export the model again"),
+        ({"background": None}, "background: "),
+        ({"folds": [{}]}, "folds.0.card_sha256"),
+        ({"onnx_sha256": "0" * 64}, "not the graph that by_hand.json was written for"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(graph: Path, changes: dict, message: str) -> None:
+    describe(graph, **changes)
+    with pytest.raises(IntegrityError, match=message):
+        read_exported(graph)
+
+
+def test_missing_and_damaged_files_are_refused(graph: Path, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="no readable model"):
+        read_exported(tmp_path / "none.onnx")
+    graph.write_bytes(graph.read_bytes()[:-20])
+    describe(graph)
+    with pytest.raises(IntegrityError, match="no graph that onnxruntime can use"):
+        read_exported(graph)
+
+
+def test_a_description_of_another_graph_is_found_out_at_the_first_window(graph: Path) -> None:
+    with pytest.raises(IntegrityError, match="cannot be run on the mels"):
+        read_exported(graph).infer(np.zeros((1, 3, 4), np.float32))
+    describe(graph, classes=[*CLASSES, "third"])
+    read_exported.cache_clear()
+    with pytest.raises(IntegrityError, match="not 3 probabilities"):
+        read_exported(graph).infer(np.zeros((1, *SHAPE), np.float32))
+
+
+def test_without_onnxruntime_the_message_says_what_to_install(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(exported_module.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ResourceError, match="pip install onnxruntime"):
+        read_exported(tmp_path / "x.onnx")
+
+
+def test_torch_is_not_loaded(graph: Path, tmp_path: Path) -> None:
+    """It is two thirds of the memory, and a second of every run."""
+    path = write_wav(tmp_path / "one.wav", tone(0, 1, 1.2), RATE_HZ)
+    script = (
+        "import sys; from pathlib import Path; from evensong.listen.predict import Request, predict\n"
+        "predict(Request([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), None, None, 0.5, 1))\n"
+        "sys.exit(bool({'torch', 'timm', 'librosa', 'scipy.signal'} & set(sys.modules)))"
+    )
+    arguments = [str(path), str(graph), str(tmp_path / "out" / "x.csv")]
+    subprocess.run([sys.executable, "-c", script, *arguments], env={"PYTHONPATH": str(SRC)}, check=True)
+    assert len(pd.read_csv(tmp_path / "out" / "x.csv")) == 1
+
+
+@pytest.mark.slow  # the export alone takes many seconds
+def test_an_export_finds_what_its_training_finds(trained: Trained, tmp_path: Path) -> None:
+    for package in _NEEDED:
+        pytest.importorskip(package)
+    export_onnx(trained.folder, tmp_path / "night.onnx")
+    cards = [card["card_sha256"] for card in read_folds(trained.folder).cards]
+    of_both = tmp_path / "thresholds.json"
+    write_json(of_both, thresholds_tree(cards, {name: {"threshold": 0.5} for name in CLASSES}))
+    path = write_wav(tmp_path / "dawn.wav", np.concatenate([tone(n % 2, n, 0.8) for n in range(9)]), RATE_HZ)
+    first = Request([path], trained.folder, tmp_path / "a" / "x.csv", None, None, None, 1, of_both, all_windows=True)
+    second = replace(first, model=tmp_path / "night.onnx", out=tmp_path / "b" / "x.csv")
+    predict(first)
+    predict(second)
+    ours, theirs = pd.read_csv(first.out), pd.read_csv(second.out)
+    assert ours[f"p_{CLASSES[0]}"].std() > 1e-3  # windows are told apart, or equal numbers would prove nothing
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=False, atol=1e-5)
+    of_another = tmp_path / "other.json"
+    write_json(of_another, thresholds_tree(["1" * 64], {}))
+    with pytest.raises(IntegrityError, match="chosen for another model"):
+        predict(replace(second, thresholds=of_another))
+    with pytest.raises(ParamsError, match="no class of the model"):
+        predict(replace(second, include=["lynx"]))
