@@ -1,13 +1,17 @@
 """The command line: options reach their module, and a failure its exit code."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from evensong import cli
+from evensong.commands.listen import INDEX, MELS
 from evensong.errors import ParamsError
 from evensong.listen.segments import Sample
 
@@ -19,6 +23,14 @@ def run(monkeypatch: pytest.MonkeyPatch):
     """Run a command line in this process, without the signal handling of a stage."""
     monkeypatch.setattr(cli, "run_stage", lambda command: command())
     return cli.main
+
+
+def paths_of(group: click.Group, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command as the words that call it."""
+    own = [before] if before else []
+    for name, command in group.commands.items():
+        own += paths_of(command, (*before, name)) if isinstance(command, click.Group) else [(*before, name)]
+    return own
 
 
 def words(line: str) -> list[str]:
@@ -92,7 +104,7 @@ def test_export_options(run, monkeypatch, capsys) -> None:
     run(words("export onnx --model m --out night.onnx"))
     run(words("export mels --out tree --fold 2"))
     assert onnx == [(Path("m"), Path("night.onnx"))]
-    assert mels == [(cli.INDEX, cli.MELS, Path("tree"), 2)]
+    assert mels == [(INDEX, MELS, Path("tree"), 2)]
     assert capsys.readouterr().out.splitlines() == [
         "night.onnx, at most 2e-07 from torch; night.json says what goes in",
         "12 mels in tree",
@@ -100,7 +112,7 @@ def test_export_options(run, monkeypatch, capsys) -> None:
 
 
 def test_results_of_one_track_or_both(run, monkeypatch, capsys) -> None:
-    seen = calls(monkeypatch, "evensong.cli.headline", "the table")
+    seen = calls(monkeypatch, "evensong.report.headline.headline", "the table")
     run(["results"])
     run(["results", "voice"])
     assert seen == [(Path(), ("night", "voice")), (Path(), ["voice"])]
@@ -137,7 +149,43 @@ def test_a_wrong_command_line_is_code_2(line: str, capsys) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main(words(line))
     assert left.value.code == ParamsError.exit_code == 2
-    assert "usage: evensong" in capsys.readouterr().err
+    assert "Usage: evensong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(paths_of(cli.evensong)), ids=" ".join)
+def test_help_fits_80_columns_and_its_examples_parse(path: tuple[str, ...], capsys) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.parse([*path, "--help"])
+    assert left.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.endswith("...") and line.startswith("  ") for line in lines), "a short help that is cut off"
+    examples = lines[lines.index("Examples:") + 1 :] if "Examples:" in lines else []
+    for example in examples:
+        line = next(line for line in example.split(" && ") if "evensong" in line).split("evensong ", 1)[1]
+        cli.parse(shlex.split(re.split("[|<)]", line)[0]))
+
+
+def test_completion_knows_commands_and_options(run, capsys, monkeypatch) -> None:
+    run(["completion", "bash"])
+    assert "_EVENSONG_COMPLETE=bash_complete" in capsys.readouterr().out
+    for typed, wanted in (
+        ("evensong ver", "plain,verify"),
+        ("evensong predict --segments-p", "plain,--segments-per-file"),
+    ):
+        monkeypatch.setenv("_EVENSONG_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+        with pytest.raises(SystemExit):
+            cli.main([])
+        assert wanted in capsys.readouterr().out.splitlines()
+
+
+def test_forget_does_not_repeat_an_id(capsys) -> None:
+    ids = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"]
+    with pytest.raises(ParamsError, match="2 ids") as refused:
+        cli.parse(["forget", *ids])()
+    assert not any(one in str(refused.value) for one in ids)
 
 
 def test_help_loads_no_numerical_library() -> None:
@@ -162,6 +210,8 @@ def test_a_failure_leaves_with_its_code_and_one_line(tmp_path: Path) -> None:
 def test_nothing_imports_listen_but_the_command_line_and_detection() -> None:
     """No other stage's result can depend on it."""
     paths = [path.relative_to(SRC) for path in SRC.rglob("*.py")]
-    others = [path for path in paths if "listen" not in path.parts and path.name not in ("cli.py", "night_detect.py")]
+    others = [
+        path for path in paths if "listen" not in path.parts and path.name not in ("listen.py", "night_detect.py")
+    ]
     assert len(others) > 30
     assert [path for path in others if "evensong.listen" in (SRC / path).read_text(encoding="utf-8")] == []
