@@ -66,7 +66,7 @@ def bring(root: Path, wish: Wish) -> Brought:
     _refuse_overlap(wish.source, root / into)
     if plan.is_private:
         plan.notes.append(_survey_note(plan, params.voice.labels))
-    plan.notes.extend(_mixed(plan, root / into))
+    plan.notes.extend([*_mixed(plan, root / into), *_no_stages(plan, root)])
     fate = fate_of(plan.files, plan.source, root / into)
     found = [] if plan.is_private or GROUPS_FILE in plan.files else _candidates(plan, wish)
     folds = fold_pattern(plan.folds)
@@ -141,6 +141,13 @@ def _mixed(plan: Plan, into: Path) -> list[str]:
         return []
     others = sorted(_folders(into) - set(plan.recordings.values()))
     return [f"{into} has other classes already, which will train too: {some_of(others)}"] if others else []
+
+
+def _no_stages(plan: Plan, root: Path) -> list[str]:
+    """A note where `evensong new` has left the track out."""
+    track, path = "voice" if plan.is_private else "night", root / "dvc.yaml"
+    is_there = not path.is_file() or f"  {track}_scan:" in path.read_text(encoding="utf-8")
+    return [] if is_there else [f"{path} has no {track} track: nothing will read what is copied here"]
 
 
 def _folders(folder: Path) -> set[str]:

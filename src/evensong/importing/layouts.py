@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from evensong.errors import DataError, InputFault, ParamsError
@@ -45,8 +46,7 @@ def look(source: Path, layout: Layout | None = None, label_column: str | None = 
         entries = list_files(source, CLIPS)
         found = {layout} if layout else {name for name, fits in _FITS.items() if fits(source, entries, label_column)}
         if not found:
-            needs = "\n  ".join(f"{name}: {what}" for name, what in _NEEDS.items())
-            raise DataError(f"{source}: none of the layouts that can be imported:\n  {needs}")
+            raise DataError(_fits_none(source, entries, label_column))
         if len(found) > 1:
             names = sorted(found)
             raise ParamsError(f"{source}: could be {' or '.join(names)}; say which, as --as {names[0]}")
@@ -56,6 +56,22 @@ def look(source: Path, layout: Layout | None = None, label_column: str | None = 
     if not plan.recordings:
         raise DataError(f"{source}: no recording to take as {plan.layout}: {_NEEDS[plan.layout]}")
     return plan
+
+
+def _fits_none(source: Path, entries: list[Entry], column: str | None) -> str:
+    """What the layouts need, and the folders right below that have one."""
+    below: dict[str, list[Entry]] = {}
+    for entry in entries:
+        folder, _, path = entry.path.partition("/")
+        below.setdefault(folder, []).extend([replace(entry, path=path)] if path else [])
+    fits = [
+        f"{source / folder} is {name}"
+        for folder, own in below.items()
+        for name, is_it in _FITS.items()
+        if own and is_it(source / folder, own, column)
+    ]
+    needs = [f"{name}: {what}" for name, what in _NEEDS.items()]
+    return "\n  ".join([f"{source}: none of the layouts that can be imported{'; ' + fits[0] if fits else ''}:", *needs])
 
 
 # ---- which layout ----

@@ -28,7 +28,7 @@ class Candidate(NamedTuple):
         n_found: clips in whose name it finds a source.
         n_sources: different ones.
         n_largest: clips of the largest source.
-        few: classes of fewer than three sources.
+        few: classes of fewer than three sources; none where files have no class.
         shared: sources with clips in several classes.
     """
 
@@ -67,7 +67,7 @@ def candidates(class_of: Mapping[str, str], own: str | None = None) -> list[Cand
         division = _division(found)
         if pattern == own or (any(found.values()) and division not in made and len(set(found.values())) > 1):
             made[division] = _candidate(pattern, meaning, found, class_of)
-    alone = _candidate(None, "every clip is independent of every other", {path: path for path in class_of}, class_of)
+    alone = _candidate(None, "every file is independent of every other", {path: path for path in class_of}, class_of)
     # one that gives each clip a source of its own says no more than null
     kept = [one for one in made.values() if one.meaning == "yours" or one.n_sources < one.n_found]
     return [*sorted(kept, key=lambda one: (one.meaning != "yours", not one.fits)), alone]
@@ -97,7 +97,7 @@ def _candidate(
     sources = Counter(source for source in found.values() if source is not None)
     pairs = {(source, class_of[path]) for path, source in found.items() if source is not None}
     of_class, of_source = Counter(name for _, name in pairs), Counter(source for source, _ in pairs)
-    few = sorted(name for name in set(class_of.values()) if of_class[name] < _EACH_CLASS)
+    few = sorted(name for name in set(class_of.values()) if name and of_class[name] < _EACH_CLASS)
     n_shared = sum(n > 1 for n in of_source.values())
     largest = max(sources.values(), default=0)
     return Candidate(pattern, meaning, len(found), sources.total(), len(sources), largest, few, n_shared)
