@@ -1,11 +1,12 @@
 """evensong doctor, verify, forget, completion: the state of an installation, and of what it holds."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from evensong.commands.frame import leaf
+from evensong.commands.frame import as_json, leaf, print_json
 from evensong.errors import ParamsError
 
 
@@ -16,29 +17,42 @@ def add_to(top: click.Group) -> list[str]:
     return ["doctor", "verify", "forget", "completion"]
 
 
-@leaf("doctor", "evensong doctor", "evensong doctor --data")
+@leaf("doctor", "evensong doctor", "evensong doctor --data", "evensong doctor --json")
 @click.option("--data", is_flag=True, help="Only whether DVC can read data/; exit code 3 if not.")
-def doctor(data: bool) -> None:
+@as_json
+def doctor(data: bool, as_json: bool) -> None:
     """Say what this machine and repository bring to a run."""
     if data:
         from evensong.preflight import check_data
 
-        print(check_data(Path()))
-    else:
-        from evensong.doctor import doctor
+        told = check_data(Path())
+        print_json({"data": told}) if as_json else print(told)
+        return
+    from evensong.doctor import diagnose, doctor, refuse
 
+    if not as_json:
         doctor(Path())
+        return
+    findings = diagnose(Path())
+    print_json([one._asdict() for one in findings])
+    refuse(findings)
 
 
-@leaf("verify", "evensong verify")
-def verify() -> None:
+@leaf("verify", "evensong verify", "evensong verify --json")
+@as_json
+def verify(as_json: bool) -> None:
     """Hash every output and cached object anew.
 
     The exit code is 4 if one differs from what was recorded.
     """
-    from evensong.verify import verify
+    from evensong.verify import examine, verify
 
-    print(verify(Path()))
+    if not as_json:
+        print(verify(Path()))
+        return
+    found = examine(Path())
+    print_json(asdict(found))
+    found.refuse()
 
 
 @leaf("forget", "evensong forget - < id.txt")

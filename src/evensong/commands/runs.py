@@ -1,27 +1,48 @@
-"""evensong results, seeds, learning-curve: what came out of a run, and how far it can be believed."""
+"""evensong results, report, seeds, learning-curve: what came out of a run, and how far it can be believed."""
 
 from pathlib import Path
 
 import click
 
-from evensong.commands.frame import PATH, TRACKS, leaf
+from evensong.commands.frame import PATH, TRACKS, as_json, leaf, print_json
 from evensong.errors import ParamsError
 
 
 def add_to(top: click.Group) -> list[str]:
     """Add these commands, and name them."""
-    for command in (results, seeds, learning_curve):
+    for command in (results, report, seeds, learning_curve):
         top.add_command(command)
-    return ["results", "seeds", "learning-curve"]
+    return ["results", "report", "seeds", "learning-curve"]
 
 
-@leaf("results", "evensong results", "evensong results night")
+@leaf("results", "evensong results", "evensong results night", "evensong results --json")
 @click.argument("track", required=False, type=click.Choice(TRACKS))
-def results(track: str | None) -> None:
+@as_json
+def results(track: str | None, as_json: bool) -> None:
     """Show the scores of the last run, and where to look next."""
-    from evensong.report.headline import headline
+    from evensong.report.headline import headline, scores_of, tracks_here
 
-    print(headline(Path(), [track] if track else TRACKS))
+    tracks = [track] if track else tracks_here(Path())
+    if as_json:
+        print_json(scores_of(Path(), tracks))
+    else:
+        print(headline(Path(), tracks))
+
+
+@leaf("report", "evensong report night", "evensong report voice --out for_the_paper.html")
+@click.argument("track", type=click.Choice(TRACKS))
+@click.option("--out", type=PATH, metavar="FILE.html", help="Default: night_report.html or voice_report.html here.")
+def report(track: str, out: Path | None) -> None:
+    """Copy a run's page, and add versions, commit and hashes.
+
+    The page itself is an output of the pipeline and names no machine. The copy says, in an appendix, what is installed,
+    the commit, the hashes of dvc.lock, and shows learning_curve.png where that is here.
+    """
+    from evensong.report.appendix import page_of, write_with_appendix
+
+    target = out or Path(f"{track}_report.html")
+    notes = write_with_appendix(Path(), track, target)
+    print(f"{page_of(track)}: the page of the run", f"{target}: the same, with {'; '.join(notes)}", sep="\n")
 
 
 @leaf("seeds", "evensong seeds night --runs 5", "evensong seeds voice")

@@ -69,6 +69,8 @@ def bring(root: Path, wish: Wish) -> Brought:
     plan.notes.extend([*_mixed(plan, root / into), *_no_stages(plan, root)])
     fate = fate_of(plan.files, plan.source, root / into)
     found = [] if plan.is_private or GROUPS_FILE in plan.files else _candidates(plan, wish)
+    if wish.sets_params and found and found[0].meaning == "yours" and not found[0].fits:
+        raise ParamsError(f"--group-pattern finds a source in {found[0].n_found} of {found[0].n_clips} names only")
     folds = fold_pattern(plan.folds)
     chosen = _chosen(plan, root, params.night.sources, found, folds)
     tree = as_tree(plan, into, fate, found, folds, chosen)
