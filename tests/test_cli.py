@@ -1,7 +1,7 @@
 """The command line: options reach their module, and a failure its exit code."""
 
+import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -12,8 +12,12 @@ import pytest
 
 from evensong import cli
 from evensong.commands.listen import INDEX, MELS
-from evensong.errors import ParamsError
+from evensong.doctor import Finding
+from evensong.errors import DataError, IntegrityError, ParamsError, ResourceError
+from evensong.importing.bring import Brought, Wish
 from evensong.listen.segments import Sample
+from evensong.look import Seen
+from evensong.verify import Examined
 
 SRC = Path(__file__).parents[1] / "src"
 
@@ -162,8 +166,9 @@ def test_help_fits_80_columns_and_its_examples_parse(path: tuple[str, ...], caps
     assert not any(line.endswith("...") and line.startswith("  ") for line in lines), "a short help that is cut off"
     examples = lines[lines.index("Examples:") + 1 :] if "Examples:" in lines else []
     for example in examples:
-        line = next(line for line in example.split(" && ") if "evensong" in line).split("evensong ", 1)[1]
-        cli.parse(shlex.split(re.split("[|<)]", line)[0]))
+        typed = shlex.split(example.replace("<(", "").removesuffix(")"))
+        after = typed[typed.index("evensong") + 1 :]
+        cli.parse([word for n, word in enumerate(after) if not {"<", "|"} & {*after[: n + 1]}])
 
 
 def test_completion_knows_commands_and_options(run, capsys, monkeypatch) -> None:
@@ -179,6 +184,48 @@ def test_completion_knows_commands_and_options(run, capsys, monkeypatch) -> None
         with pytest.raises(SystemExit):
             cli.main([])
         assert wanted in capsys.readouterr().out.splitlines()
+
+
+def test_json_is_one_document_and_the_exit_code_is_kept(run, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("evensong.report.headline.scores_of", lambda root, tracks: {one: [] for one in tracks})
+    run(words("results voice --json"))
+    assert json.loads(capsys.readouterr().out) == {"voice": []}
+    monkeypatch.setattr("evensong.doctor.diagnose", lambda root: [Finding("ok", "a"), Finding("bad", "b")])
+    with pytest.raises(ResourceError, match="1 check failed"):
+        run(words("doctor --json"))
+    assert json.loads(capsys.readouterr().out)[1] == {"level": "bad", "what": "b"}
+    monkeypatch.setattr("evensong.verify.examine", lambda root: Examined(1, 2, 3, ["a: differs"], []))
+    with pytest.raises(IntegrityError, match="a: differs"):
+        run(words("verify --json"))
+    assert json.loads(capsys.readouterr().out)["faults"] == ["a: differs"]
+
+
+def test_import_and_scan_options(run, monkeypatch, capsys) -> None:
+    seen: list[Wish] = []
+    monkeypatch.setattr(
+        "evensong.importing.bring.bring", lambda root, wish: seen.append(wish) or Brought([], {"a": 1}, "no")
+    )
+    with pytest.raises(DataError, match="no"):
+        run(words("import mine --as esc --into data/night --group-pattern (a) --set-params --dry-run --json"))
+    assert seen == [Wish(Path("mine"), "esc", Path("data/night"), "(a)", is_dry=True, sets_params=True)]
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+    monkeypatch.setattr("evensong.look.look_at", lambda part: Seen([part], {"n": 1}, DataError("bad")))
+    with pytest.raises(DataError, match="bad"):
+        run(words("scan field --json"))
+    assert json.loads(capsys.readouterr().out) == {"field": {"n": 1}}
+
+
+def test_new_and_report_options(run, monkeypatch, capsys) -> None:
+    made = calls(monkeypatch, "evensong.project.new_project", ["made"])
+    run(words("new mine --track night --preset owl --preset small_set"))
+    assert made == [(Path("mine"), "night", ("owl", "small_set"))]
+    written = calls(monkeypatch, "evensong.report.appendix.write_with_appendix", ["commit x"])
+    run(["report", "voice"])
+    assert written == [(Path(), "voice", Path("voice_report.html"))]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "artifacts/voice/report.html: the page of the run",
+        "voice_report.html: the same, with commit x",
+    ]
 
 
 def test_forget_does_not_repeat_an_id(capsys) -> None:
