@@ -16,7 +16,10 @@ from evensong.schemas import Params
 
 ROOT = Path(__file__).parents[1]
 IS_CHECKOUT = (ROOT / ".git").exists()
-pytestmark = pytest.mark.skipif(not IS_CHECKOUT, reason="a project is made of a git checkout's last commit")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not IS_CHECKOUT, reason="a project is made of a git checkout's last commit"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +71,6 @@ def test_what_is_left_of_dvc_yaml_is_as_it_was(tmp_path: Path, track: str) -> No
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("track", ["night", "voice"])
 def test_dvc_reads_the_project(tmp_path: Path, track: str) -> None:
     new_project(tmp_path / "mine", track)

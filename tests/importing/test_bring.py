@@ -83,6 +83,19 @@ def test_field_recordings_train_alone_or_beside_clips(field: Path, classes: Path
     assert read_params(project / "params.yaml")["night"]["sources"] == "both"
 
 
+def test_a_pattern_of_clips_is_not_lost_to_field_recordings_and_serves_those_already_there(
+    field: Path, classes: Path, project: Path, wav
+) -> None:
+    wav(project / "data/night/fox/den.wav", 77)
+    wav(project / "data/night/fox/wood.wav", 78)
+    assert bring(project, Wish(classes, sets_params=True)).tree["parameters"] == {"night.scan.group_pattern": None}
+    for clip in (project / "data/night/fox").iterdir():
+        clip.rename(clip.with_stem(f"{clip.stem}_take0"))
+    bring(project, Wish(classes, sets_params=True))
+    bring(project, Wish(field, sets_params=True))
+    assert read_params(project / "params.yaml")["night"]["scan"]["group_pattern"] == r"^(.+?)_take\d+$"
+
+
 def test_a_collision_stops_the_whole_import(classes: Path, project: Path, wav) -> None:
     wav(project / "data/night/owl/owl_00_take0.wav", 77)
     before = state_of(project)

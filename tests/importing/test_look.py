@@ -7,6 +7,8 @@ import pytest
 from evensong.importing.bring import Wish, bring
 from evensong.look import look_at, parts_here
 
+pytestmark = pytest.mark.slow
+
 
 def files_of(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}

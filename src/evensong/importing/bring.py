@@ -1,10 +1,11 @@
 """evensong import: plan, tell, copy, and set what was proposed where that is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evensong.audio.decode import AUDIO_SUFFIXES
 from evensong.errors import DataError, ParamsError
 from evensong.importing.copying import Fate, copy, fate_of
 from evensong.importing.layouts import SURVEY, look
@@ -12,6 +13,7 @@ from evensong.importing.patterns import Candidate, candidates, fold_pattern
 from evensong.importing.plan import FOLDERS, Layout, Plan
 from evensong.importing.report import as_tree, lines_of, pattern_lines
 from evensong.intake.names import counted, some_of
+from evensong.night.classes import class_of as class_of_path
 from evensong.night.sources import GROUPS_FILE
 from evensong.params import load_section
 from evensong.preset import set_values
@@ -68,7 +70,8 @@ def bring(root: Path, wish: Wish) -> Brought:
         plan.notes.append(_survey_note(plan, params.voice.labels))
     plan.notes.extend([*_mixed(plan, root / into), *_no_stages(plan, root)])
     fate = fate_of(plan.files, plan.source, root / into)
-    found = [] if plan.is_private or GROUPS_FILE in plan.files else _candidates(plan, wish)
+    class_of = plan.recordings if plan.layout == "field" else _clips_there(root / into) | plan.recordings
+    found = [] if plan.is_private or GROUPS_FILE in plan.files else _candidates(class_of, wish)
     if wish.sets_params and found and found[0].meaning == "yours" and not found[0].fits:
         raise ParamsError(f"--group-pattern finds a source in {found[0].n_found} of {found[0].n_clips} names only")
     folds = fold_pattern(plan.folds)
@@ -76,7 +79,7 @@ def bring(root: Path, wish: Wish) -> Brought:
     tree = as_tree(plan, into, fate, found, folds, chosen)
     lines = lines_of(plan, into, fate)
     if found:
-        lines += pattern_lines(found, folds, len(plan.folds), chosen["night.scan.group_pattern"])
+        lines += pattern_lines(found, folds, len(plan.folds), chosen.get("night.scan.group_pattern", ""))
     if fate.other:
         refusal = f"{counted(len(fate.other), 'target')} in {into} held something else; nothing was copied: move them"
         return Brought(lines, tree, refusal)
@@ -98,13 +101,20 @@ def _done(root: Path, plan: Plan, into: Path, fate: Fate, wish: Wish, chosen: di
     return [*lines, "params.yaml:", *(f"  {change}" for change in changes or ["nothing to change"])]
 
 
-def _candidates(plan: Plan, wish: Wish) -> list[Candidate]:
+def _candidates(class_of: Mapping[str, str], wish: Wish) -> list[Candidate]:
     own = wish.group_pattern
     if own is None or own == NULL:
-        found = candidates(plan.recordings)
+        found = candidates(class_of)
         return found if own is None else sorted(found, key=lambda one: one.pattern is not None)
     load_pattern(own)
-    return candidates(plan.recordings, own)
+    return candidates(class_of, own)
+
+
+def _clips_there(into: Path) -> dict[str, str]:
+    """Class by path of the clips that are there already: one pattern has to serve them too."""
+    paths = [path for name in _folders(into) for path in (into / name).rglob("*")]
+    clips = sorted(path.relative_to(into).as_posix() for path in paths if path.suffix.lower() in AUDIO_SUFFIXES)
+    return {path: class_of_path(path) for path in clips}
 
 
 def load_pattern(pattern: str) -> None:
@@ -126,11 +136,12 @@ def load_pattern(pattern: str) -> None:
 def _chosen(plan: Plan, root: Path, sources: str, found: Sequence[Candidate], folds: str | None) -> dict[str, Any]:
     """Dotted parameters that go with the import: of the candidates the first that finds a source in every name."""
     chosen = dict(plan.settings)
-    if found:
+    has_clips = plan.layout == "field" and bool(_folders(root / FOLDERS["classes"]))
+    if found and not has_clips:  # the pattern is that of the clips; where it finds nothing, a recording is its source
         chosen["night.scan.group_pattern"] = next(one for one in found if one.fits).pattern
     if folds:
         chosen["night.index.fold_pattern"] = folds
-    if plan.layout == "field" and _folders(root / FOLDERS["classes"]):
+    if has_clips:
         chosen["night.sources"] = "both"
     if plan.layout in ("classes", "esc") and sources == "field":
         chosen["night.sources"] = "both"
