@@ -53,8 +53,8 @@ def esc(tmp_path: Path) -> Path:
 def field(tmp_path: Path) -> Path:
     """Two recordings with their Audacity labels."""
     for number, name in enumerate(("siteA_20240601_210000", "siteB_20240601_210000")):
-        write_wav(tmp_path / f"field/{name}.wav", number, seconds=4)
-        (tmp_path / f"field/{name}.txt").write_text("0.5\t1.0\towl\n2.0\t2.5\train\n")
+        write_wav(tmp_path / f"field/{name}.wav", number, seconds=8)
+        (tmp_path / f"field/{name}.txt").write_text("0.5\t1.0\towl\n6.0\t6.5\train\n")
     return tmp_path / "field"
 
 
