@@ -40,6 +40,8 @@ STAGES += (
     "voice_baseline",
     "voice_evaluate",
     "voice_ensemble",
+    "voice_clinical",
+    "voice_confounders",
 )
 ARGUMENTS = {"voice_train": ["3"]}
 _GONE_WITHIN_S = 20.0

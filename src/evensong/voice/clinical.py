@@ -147,15 +147,12 @@ def _rows(name: str, level: Level) -> pd.DataFrame:
     folds = level.test.table["fold"]
     table = pd.DataFrame({"method": name, "healthCode": level.test.table["group"], "fold": folds})
     table["score"] = level.test.probabilities[:, 1]
+    from_validation = {fold: cut.reason is None for fold, cut in level.thresholds.items()}
     table["threshold"] = folds.map({fold: cut.value for fold, cut in level.thresholds.items()})
-    table["threshold_is_from_validation"] = folds.map({fold: cut.reason is None for fold, cut in _chosen(level)})
+    table["threshold_is_from_validation"] = folds.map(from_validation)
     table["decision"] = decide(level.test, level.thresholds)
     table["label"] = level.test.labels
     return table.astype({"threshold_is_from_validation": int})
-
-
-def _chosen(level: Level) -> list[tuple[int, Threshold]]:
-    return list(level.thresholds.items())
 
 
 def curve_tables(levels: Mapping[str, Level]) -> dict[str, pd.DataFrame]:
@@ -182,8 +179,8 @@ def _curve(name: str, values: Mapping[str, Floats]) -> pd.DataFrame:
 
 
 def _reference(name: str, benefit: Floats) -> pd.DataFrame:
-    table = _curve(name, {"net_benefit": benefit})
-    return table.assign(curve="chance" if benefit.any() else name, label=name, colour=palette.GREY)
+    """What deciding without a model is worth; drawn as chance is."""
+    return _curve(name, {"net_benefit": benefit}).assign(curve="chance", label=name, colour=palette.GREY)
 
 
 def _rates(positive: Bools, probabilities: Floats) -> dict[str, Floats]:
