@@ -131,7 +131,7 @@ def _confounders() -> dict[str, Any]:
             "age": {"kind": "numbers", "classes": {"false": side, "true": {**side, "mean": None}}, "smd": None},
             "device": {
                 "kind": "categories",
-                "classes": dict.fromkeys(("false", "true"), {"counts": counts}),
+                "classes": {"false": {"counts": counts}, "true": {"counts": counts}},
                 "smd": 0.1,
             },
         },

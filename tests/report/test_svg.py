@@ -80,7 +80,7 @@ def test_a_flow_says_who_leaves_and_where_the_rest_goes():
     assert tree.get("aria-label") == said
     boxes = [one for one in tree.iter() if one.get("class") == "box"]
     assert len(boxes) == 5
-    width, height = map(float, tree.get("viewBox").split()[2:])
-    for box in boxes:
-        assert 0 <= float(box.get("x")) and float(box.get("x")) + float(box.get("width")) <= width
-        assert float(box.get("y")) + float(box.get("height")) <= height
+    inside(tree)
+    width, height = (float(side) for side in tree.get("viewBox").split()[2:])
+    assert max(float(box.get("x")) + float(box.get("width")) for box in boxes) <= width
+    assert max(float(box.get("y")) + float(box.get("height")) for box in boxes) <= height
