@@ -105,6 +105,6 @@ def test_thresholds_are_those_of_the_fusion_and_nobody_is_named():
     both = pd.concat([part.table[keys].assign(soft_mean=part.probabilities[:, 1]) for part in (one.val, one.test)])
     both = both.assign(majority=both["soft_mean"]).sort_values(keys[:3], ignore_index=True)
     found = clinical.levels_of_table(both)
-    assert found["soft_mean"].thresholds[0].value == pytest.approx(0.75)
+    assert found["soft_mean"].thresholds[0].value == pytest.approx(0.15)  # all 20 and 30 of 40
     assert found["majority"].thresholds == {0: HALF}
     assert CANARY not in json.dumps(clinical.clinical_tree(found, 0.95), allow_nan=False)
