@@ -122,6 +122,7 @@ def _confounders() -> dict[str, Any]:
         "columns": ["age", "device"],
         "answer": ["Age alone: AUROC 0.900."],
         "voice": high,
+        "voice_over_folds": high,
         "alone": {"age": high, "device": none, "all": high},
         "matched": {"age": {"voice": none, "n_pairs": None}, "device": {"voice": high, "n_pairs": 60}},
         "matched_over_folds": {"age": {"voice": {**high, "value": 0.45}, "n_pairs": 70}},

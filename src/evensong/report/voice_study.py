@@ -107,8 +107,9 @@ def _confounder_figures(found: Mapping[str, Any]) -> list[tuple[str, Markup]]:
             if one["n_pairs"] is not None
         ]
         if rows:
+            before = row_of("before matching", found["voice" + key.removeprefix("matched")], palette.BLACK)
             title = f"The voice among alike pairs of {where}"
-            figures.append((title, svg.intervals([voice, *rows], title, marks=chance)))
+            figures.append((title, svg.intervals([before, *rows], title, marks=chance)))
     gain = [row_of("difference, paired", found["added"]["difference"], palette.BLACK, signed=True)]
     title = "What the voice adds to the confounders"
     return [*figures, (title, svg.intervals(gain, title, reach_of(gain), [(0, "no difference")]))]

@@ -42,6 +42,7 @@ RULES = {
         "pairs of one fold that agree: numbers within 0.2 of the pooled standard deviation, categories alike; blanks "
         "agree with nothing. Variance as of the headline, over these pairs"
     ),
+    "voice_over_folds": "all pairs of matched_over_folds, before they are matched",
     "matched_over_folds": "the same over pairs of all folds, with the log-odds standardised by fold, labels unseen",
     "strata": "pairs of one fold and stratum; numbers in thirds of all patients, categories of five patients and more",
     "added": "the model of the confounders with and without the standardised voice as one more column; paired",
@@ -133,6 +134,7 @@ def audit(cohort: Cohort) -> dict[str, Any]:
     columns = [str(name) for name in cohort.table]
     voice = auroc_within(cohort.positive, cohort.scores, cohort.folds)
     tree: dict[str, Any] = {"voice": _estimate(cohort, voice), "n_pairs": _pairs_told(cohort, voice)}
+    tree["voice_over_folds"] = _estimate(cohort, auroc_within(cohort.positive, cohort.standardised, cohort.one_fold))
     sets = {name: [name] for name in columns} | ({ALL: columns} if len(columns) > 1 else {})
     models = {name: out_of_fold(cohort, own) for name, own in sets.items()}
     tree["alone"] = {name: _alone(cohort, model) for name, model in models.items()}

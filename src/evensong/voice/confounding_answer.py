@@ -41,15 +41,19 @@ def _alone(name: str, one: Estimate, found: Mapping[str, Any]) -> str:
     within, over = found["matched"][name], found["matched_over_folds"][name]
     alike = "all of them" if name == ALL else name
     if within["n_pairs"] is not None:
-        return f"{start} {_matched(within, alike, 'one fold')}"
+        return f"{start} {_matched(within, alike, 'one fold', found['voice'])}"
     if over["n_pairs"] is not None:
-        return f"{start} {_matched(over, alike, 'all folds (one fold holds too few; scores standardised by fold)')}"
+        where = "all folds (one fold holds too few; scores standardised by fold),"
+        return f"{start} {_matched(over, alike, where, found['voice_over_folds'])}"
     return f"{start} Pairs matched on {alike}: {within['voice'].reason}."
 
 
-def _matched(one: Mapping[str, Any], alike: str, where: str) -> str:
-    left = f", and {alike} itself {one['itself'].text()}" if "itself" in one else ""
-    return f"Among {one['n_pairs']} pairs of {where} matched on {alike}, the voice reaches {one['voice'].text()}{left}."
+def _matched(one: Mapping[str, Any], alike: str, where: str, before: Estimate) -> str:
+    left = f"; {alike} itself reaches {one['itself'].text()} there" if "itself" in one else ""
+    return (
+        f"Over pairs of {where} the voice reaches {before.text()}; among the {one['n_pairs']} of them matched on {alike} "
+        f"it reaches {one['voice'].text()}{left}."
+    )
 
 
 def _added(found: Mapping[str, Estimate]) -> str:
