@@ -51,7 +51,7 @@ def _alone(name: str, one: Estimate, found: Mapping[str, Any]) -> str:
 def _matched(one: Mapping[str, Any], alike: str, where: str, before: Estimate) -> str:
     left = f"; {alike} itself reaches {one['itself'].text()} there" if "itself" in one else ""
     return (
-        f"Over pairs of {where} the voice reaches {before.text()}; among the {one['n_pairs']} of them matched on {alike} "
+        f"Over pairs of {where} the voice reaches {before.text()}; among the {one['n_pairs']} matched on {alike}, "
         f"it reaches {one['voice'].text()}{left}."
     )
 
