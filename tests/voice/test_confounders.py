@@ -142,6 +142,7 @@ def cohort(seed=0, *, effect, age_effect, n_patients=400, n_folds=10, classes=0.
     return confounding.make_cohort(table.sort_values(["fold", "subset", "group"], ignore_index=True), answers, SETTINGS)
 
 
+@pytest.mark.slow
 def test_an_age_that_explains_all_is_found_and_matching_takes_it_away():
     found = confounding.audit(cohort(effect=0, age_effect=0.15))
     assert found["voice"].low > 0.6
@@ -155,6 +156,7 @@ def test_an_age_that_explains_all_is_found_and_matching_takes_it_away():
     assert any("age" in note for note in confounding_answer.notes(found))
 
 
+@pytest.mark.slow
 def test_a_voice_that_hears_no_age_is_left_as_it_was():
     found = confounding.audit(cohort(effect=1.5, age_effect=0))
     for key in ("matched", "matched_over_folds"):
@@ -165,6 +167,7 @@ def test_a_voice_that_hears_no_age_is_left_as_it_was():
         assert stratum["n_pairs"] is None or stratum["voice"].value > 0.7
 
 
+@pytest.mark.slow
 def test_what_goes_with_nothing_scores_as_chance_and_never_below_by_cross_validation():
     values = []
     for seed in range(12):
