@@ -47,8 +47,16 @@ def _unique(values: list[Any]) -> list[Any]:
     return values
 
 
+def _is_no_summary(name: str) -> str:
+    if name == "all":
+        raise ValueError("'all' is what the confounders are called together; rename the survey's column")
+    return name
+
+
 SubDbs = Annotated[list[SubDb], Field(min_length=1), AfterValidator(_unique)]
 Seeds = Annotated[list[Seed], AfterValidator(_unique)]
+Confounder = Annotated[str, Field(min_length=1), AfterValidator(_is_no_summary)]
+Confounders = Annotated[list[Confounder], AfterValidator(_unique)] | None
 FoldNumber = Annotated[int, Field(ge=0)]
 Folds = Literal["all"] | Annotated[list[FoldNumber], Field(min_length=1), AfterValidator(_unique)]  # those to train
 FOLDS: TypeAdapter[Any] = TypeAdapter(Folds)  # night.train.folds, voice.train.folds
@@ -60,6 +68,7 @@ PATTERN: TypeAdapter[str | None] = TypeAdapter(Annotated[str | None, AfterValida
 SECONDS: TypeAdapter[float] = TypeAdapter(Positive)  # night.mels.clip_seconds
 SUBDBS: TypeAdapter[list[int]] = TypeAdapter(SubDbs)  # voice.subdbs
 SEEDS: TypeAdapter[list[int]] = TypeAdapter(Seeds)  # voice.control_seeds
+CONFOUNDERS: TypeAdapter[list[str] | None] = TypeAdapter(Confounders)  # voice.confounders
 
 
 class Range(Section):
@@ -441,6 +450,7 @@ class Voice(Section):
 
     subdbs: SubDbs  # which of the nine sub-databases
     control_seeds: Seeds  # one control model each, at the natural share of classes; empty: none
+    confounders: Confounders  # columns of the survey; null: age, sex, gender and device where they are there
     labels: VoiceLabels
     scan: VoiceScan
     mels: VoiceMels
