@@ -189,7 +189,7 @@ def test_a_licence_without_commercial_use_is_warned_of(tmp_path, licence):
 
 @pytest.mark.parametrize("licence", ["Apache-2.0", "CC BY 4.0", "NCSA", "MIT"])
 def test_other_licences_are_not_warned_of(tmp_path, licence):
-    (line,) = warnings_of(settings_of(same(), tmp_path / "a.onnx", licence=licence, training_data="AudioSet"))
+    (line,) = warnings_of(settings_of(same(), tmp_path / "a.onnx", licence=licence, training_data=["AudioSet"]))
     assert line.startswith("declared training data: AudioSet;")
 
 

@@ -76,16 +76,16 @@ def test_copies_are_embedded_where_they_are_asked_for(embedded):
 
 
 def test_the_papers_stand_in_the_card_and_a_licence_is_warned_of(embedded, capsys):
-    embedded(licence="CC BY-NC 4.0", training_data="xeno-canto", source="https://example.org")
+    embedded(licence="CC BY-NC 4.0", training_data=["Xeno-canto"], source="https://example.org")
     card = json.loads((ARM / "card.json").read_text())
     assert (card["licence"], card["source"], card["training_data"]) == (
         "CC BY-NC 4.0",
         "https://example.org",
-        "xeno-canto",
+        ["Xeno-canto"],
     )
     assert card["opset"] == 17
     assert "WARNING: tiny: the licence, CC BY-NC 4.0, does not allow commercial use" in capsys.readouterr().err
-    assert any("xeno-canto" in line for line in card["warnings"])
+    assert any("Xeno-canto" in line for line in card["warnings"])
 
 
 def test_a_pool_of_a_lower_rate_is_refused_with_the_parameter_that_raises_it(embedded):
