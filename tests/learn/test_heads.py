@@ -33,6 +33,7 @@ def items(n_classes=3, n=40, n_features=5, seed=0):
 
 @given(st.integers(2, 4), KINDS)
 @settings(max_examples=8, deadline=None)
+@pytest.mark.slow
 def test_a_head_says_the_same_after_it_was_stored_and_its_shares_add_up(n_classes, kind):
     values, labels = items(n_classes)
     head = fit_head(kind, values, labels, "")
@@ -90,6 +91,7 @@ def write(tmp_path, *, wanted="best", bent=True, table=None, measure=mean_macro_
     return run_arm(table, ring(table, bent=bent), ["a", "b"], "all", tmp_path / "arm", 1, choice, facts)
 
 
+@pytest.mark.slow
 def test_the_mlp_is_taken_where_it_wins_in_validation_and_the_line_where_it_does_not(tmp_path):
     (note,) = write(tmp_path)
     card = read_arm(tmp_path / "arm").card
@@ -103,6 +105,7 @@ def test_the_mlp_is_taken_where_it_wins_in_validation_and_the_line_where_it_does
     assert card["head"] == "logistic"
 
 
+@pytest.mark.slow
 def test_the_choice_is_blind_to_test_items_and_to_copies(tmp_path):
     table = fold_table(n_groups=36)
     write(tmp_path, table=table)
@@ -113,6 +116,7 @@ def test_the_choice_is_blind_to_test_items_and_to_copies(tmp_path):
     assert read_arm(tmp_path / "b/arm").card["validation"] == kept
 
 
+@pytest.mark.slow
 def test_best_needs_something_to_choose_by(tmp_path):
     table = fold_table(n_groups=36)
     with pytest.raises(
