@@ -403,9 +403,11 @@ class Train(Section):
 
 
 class Runtime(Section):
-    """runtime: how many processes; no result depends on it."""
+    """runtime: where tasks are computed, and how many at a time; no result depends on it."""
 
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)]
+    backend: Literal["local", "ray"]
+    gpus_a_fold: Annotated[float, Field(ge=0, le=8)]
 
 
 class Night(Section):
