@@ -456,9 +456,11 @@ class Train(Section):
 
 
 class Runtime(Section):
-    """runtime: how many processes; no result depends on it."""
+    """runtime: where tasks are computed, and how many at a time; no result depends on it."""
 
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)]  # processes
+    backend: Literal["local", "ray"]  # this machine's cores, or the Ray cluster at RAY_ADDRESS
+    gpus_a_fold: Annotated[float, Field(ge=0, le=8)]  # on a cluster: what a training takes of a GPU
 
 
 class Night(Section):
