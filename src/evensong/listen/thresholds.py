@@ -46,10 +46,11 @@ class Chosen(NamedTuple):
 def thresholds_tree(
     card_sha256s: Collection[str],
     thresholds: Mapping[str, Mapping[str, Any]],
-    calibrations: Mapping[str, Mapping[str, Any]],
+    calibrations: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """What the file holds: the digest of every fold's card, and by class a threshold, a calibration, their origin."""
-    classes = {name: {**one, "calibration": dict(calibrations[name])} for name, one in thresholds.items()}
+    maps = calibrations or {}
+    classes = {name: {**one, "calibration": dict(maps.get(name, {}))} for name, one in thresholds.items()}
     return {"card_sha256s": sorted(card_sha256s), "thresholds": classes}
 
 
