@@ -125,6 +125,9 @@ def test_one_score_for_all_is_of_the_calibrated_scale(trained, calibrated):
     at_home.parent.mkdir(parents=True, exist_ok=True)
     at_home.write_text(calibrated.read_text())
     try:
+        moved = decide(folds, trained.folder, min_score=None, **options).thresholds
+        # 2 log(0.4 / 0.6) + 1.5 = 0.689
+        assert moved == {CLASSES[0]: 0.4, CLASSES[1]: pytest.approx(1 / (1 + np.exp(-0.68907)), abs=1e-5)}
         found = decide(folds, trained.folder, min_score=0.7, **options)
         assert (found.thresholds, found.calibrations) == (
             dict.fromkeys(CLASSES, 0.7),
