@@ -58,14 +58,7 @@ def decide(
         raise ParamsError("--min-score and --thresholds: one or the other")
     if min_score is not None and not 0 <= min_score <= 1:
         raise ParamsError(f"--min-score {min_score:g}: a probability lies between 0 and 1")
-    for name in (*include, *exclude):
-        if name not in trained.classes:
-            close = difflib.get_close_matches(name, trained.classes, n=1, cutoff=0)
-            raise ParamsError(f"{name!r} is no class of the model; did you mean {close[0]!r}?")
-    reported = [name for name in trained.classes if name not in {*trained.background, *exclude}]
-    reported = [name for name in reported if name in include or not include]
-    if not reported:
-        raise ParamsError("--include and --exclude leave no class to report; background classes are none")
+    reported = _reported(trained, include, exclude)
     path = thresholds or beside(model)
     chosen, why = _chosen(trained, path, must_fit=min_score is None, must_be=thresholds is not None)
     maps = {name: one for name, one in chosen.calibrations.items() if name in reported}
@@ -77,6 +70,18 @@ def decide(
     least = _DEFAULT if min_score is None else min_score
     origin = f"a score of {least:g} or more" + (", for want of thresholds" if min_score is None else calibrated)
     return Decision(dict.fromkeys(reported, least), origin, maps)
+
+
+def _reported(trained: TrainedFolds, include: Sequence[str], exclude: Sequence[str]) -> list[str]:
+    for name in (*include, *exclude):
+        if name not in trained.classes:
+            close = difflib.get_close_matches(name, trained.classes, n=1, cutoff=0)
+            raise ParamsError(f"{name!r} is no class of the model; did you mean {close[0]!r}?")
+    reported = [name for name in trained.classes if name not in {*trained.background, *exclude}]
+    reported = [name for name in reported if name in include or not include]
+    if not reported:
+        raise ParamsError("--include and --exclude leave no class to report; background classes are none")
+    return reported
 
 
 def _chosen(trained: TrainedFolds, path: Path, *, must_fit: bool, must_be: bool) -> tuple[Chosen, str]:
