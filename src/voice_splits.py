@@ -8,10 +8,11 @@ from evensong.errors import DataError
 from evensong.intake.tables import read_own_table, used_rows
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
-from evensong.schemas import SUBDBS, VoiceLabels, VoiceSplits
+from evensong.schemas import NEAR_DUPLICATES, SUBDBS, VoiceLabels, VoiceSplits
 from evensong.voice.cohort import NO_LISTS, read_demographics, read_given_splits, refuse_stray_lists
 from evensong.voice.names import locate, refuse_case_twins
 from evensong.voice.splits import describe, make_splits, refuse_lone, write_splits
+from evensong.voice.twins import leaders_of, parted, read_twins, refuse_opposite
 
 COHORT = Path("data/voice/cohort")
 SCAN = Path("artifacts/voice/scan/recordings.csv")
@@ -32,15 +33,25 @@ def main() -> None:
         refuse_case_twins([*located, *(given.located if given else [])])
         recorded = set(used_rows(recordings)["healthCode"])
         labels = {patient: label for patient, label in survey.labelled.items() if patient in recorded}
+        twins = read_twins(SCAN.parent)
+        refuse_opposite(twins, labels, SCAN.parent)
         if given:
             splits = given.splits
         else:
             n_diagnosed = len(survey.labelled)
-            splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed, n_diagnosed=n_diagnosed)
+            is_grouped = load_value("voice.scan.near_duplicates", NEAR_DUPLICATES) == "group"
+            leaders = leaders_of(twins, labels) if is_grouped else {}
+            k, seed = settings.n_folds, settings.seed
+            splits = make_splits(labels, subdbs, n_folds=k, seed=seed, n_diagnosed=n_diagnosed, leaders=leaders)
         refuse_lone(splits, labels)
         accounts = {"survey": survey.accounts, "given_splits": given.accounts if given else NO_LISTS}
         write_splits(staged[FOLDER], splits, survey.labels, accounts)
-    print(survey.describe(), *describe(splits, labels, is_given=given is not None), sep="\n")
+    print(
+        survey.describe(),
+        *describe(splits, labels, is_given=given is not None),
+        *parted(twins, splits.common, splits.control),
+        sep="\n",
+    )
 
 
 if __name__ == "__main__":

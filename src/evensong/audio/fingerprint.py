@@ -1,7 +1,7 @@
 """A recording -> landmarks that survive re-encoding, and an index over many that proposes which hold the same sound.
 
-After Wang, An industrial-strength audio search algorithm, ISMIR 2003, with triples of peaks in place of pairs: a triple is
-rarer, so a large set proposes few pairs by chance.
+After Wang, An industrial-strength audio search algorithm, ISMIR 2003, with triples of peaks in place of pairs: a
+triple is rarer, so a large set proposes few pairs by chance.
 """
 
 from collections.abc import Sequence
@@ -92,14 +92,14 @@ def _triples(frames: np.ndarray, bins: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def propose(fingerprints: Sequence[bytes], owners: Sequence[str]) -> list[Proposal]:
     """Pairs of recordings of different owners that share many landmarks at one and the same lag.
 
-    Time and memory grow with the number of landmarks, not with the number of pairs: of many recordings with one hash each
-    is compared with the next eight.
+    Time and memory grow with the number of landmarks, not with the number of pairs: of many recordings with one hash
+    each is compared with the next eight.
 
     Args:
         owners: pairs of one owner are not wanted.
 
     Returns:
-        Sorted; one of three votes or so for a pair is chance, so waveforms have the last word.
+        Sorted. Some are chance, so waveforms have the last word.
     """
     arrays = [np.frombuffer(one, LANDMARK) for one in fingerprints]
     sizes = np.array([one.size for one in arrays], np.int64)
