@@ -18,7 +18,7 @@ class Likeness(NamedTuple):
 
     Attributes:
         correlation: of the parts that lie on each other, -1 to 1.
-        repetition: how far the less repetitive of them is like itself at any other time, 0 to 1; a steady tone is near 1.
+        repetition: how far the less repetitive of them is like itself at any other time, 0 to 1.
         share: of the shorter wave that lies on the other, 0 to 1.
         lag_s: where the second wave begins in the first.
     """

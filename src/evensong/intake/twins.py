@@ -34,7 +34,7 @@ class Recording(NamedTuple):
     Attributes:
         name: as tables have it.
         owner: what is never parted anyway: a source, a patient. Pairs within one are not looked for.
-        landmarks: from `look_with_fingerprint`.
+        landmarks: from `look_at_sound`.
     """
 
     path: Path
@@ -51,8 +51,8 @@ class _Pair(NamedTuple):
     max_seconds: float
 
 
-def look_with_fingerprint(path: Path, limits: NightScan | VoiceScan) -> tuple[str, Facts]:
-    """As `look_at_sound`, with the landmarks among the facts unless near duplicates are ignored.
+def look_at_sound(path: Path, limits: NightScan | VoiceScan) -> tuple[str, Facts]:
+    """Digest of the samples, statistics of the recording, and its landmarks unless near duplicates are ignored.
 
     Raises:
         InputFault: as `audio.decode.inspect`.

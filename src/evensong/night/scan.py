@@ -16,7 +16,7 @@ from evensong.intake.names import counted
 from evensong.intake.opening import Opened, equal_contents, open_all
 from evensong.intake.problems import FileProblem, Gathered, Tell, tell_counts, tell_names
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
-from evensong.intake.twins import look_with_fingerprint
+from evensong.intake.twins import look_at_sound
 from evensong.night.classes import class_of, list_clips
 from evensong.night.sources import GROUPS_FILE, assign_sources, read_cut_sources, read_groups
 from evensong.night.twins import join_sources, near_equal_clips
@@ -140,7 +140,7 @@ def _open_folders(
         entries = [_told_of_tables(folder, entry) for entry in entries]
         if origin == "field":  # beside the class folders lie the stage's own tables
             entries = [entry for entry in entries if "/" in entry.path]
-        opened = open_all(folder, entries, look_with_fingerprint, settings, workers=workers, tell=tell_names)
+        opened = open_all(folder, entries, look_at_sound, settings, workers=workers, tell=tell_names)
         folders[origin] = _Opened(folder, class_names, entries, opened)
     _refuse_clashes(folders)
     return folders

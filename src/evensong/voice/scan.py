@@ -19,7 +19,7 @@ from evensong.intake.names import tally
 from evensong.intake.opening import Facts, Opened, equal_contents, open_all
 from evensong.intake.problems import FileProblem, Tell, tell_counts
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
-from evensong.intake.twins import look_with_fingerprint
+from evensong.intake.twins import look_at_sound
 from evensong.schemas import VoiceScan
 from evensong.voice.disclosure import SMALLEST_COUNT, told
 from evensong.voice.names import RecordingName, case_twins, describe_twins, parse_name
@@ -199,7 +199,7 @@ def _refuse_repeated_names(root: Path, names: Mapping[str, RecordingName], tell:
 def _look(path: Path, settings: VoiceScan) -> tuple[str, Facts]:
     """Digest of the content and facts of a recording or image, as its extension says; runs in a worker."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
-        digest, facts = look_with_fingerprint(path, settings)
+        digest, facts = look_at_sound(path, settings)
         return digest, {"kind": "audio", **facts}
     image, is_colour = inspect_image(path)
     height, width = image.shape

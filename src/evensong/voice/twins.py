@@ -52,8 +52,8 @@ def twin_notes(twins: pd.DataFrame, settings: VoiceScan) -> list[str]:
     are_kept = settings.near_duplicates == "group"
     cure = "they stay in one fold" if are_kept else "voice.scan.near_duplicates: group keeps them in one fold"
     return [
-        f"NOTE: {told(n_alike(twins))} patients have a recording nearly equal to another patient's, by name in the scan's "
-        f"{TWINS_NAME}: one person under two ids, or one file twice? {cure}"
+        f"NOTE: {told(n_alike(twins))} patients have a recording nearly equal to another patient's, by name in the "
+        f"scan's {TWINS_NAME}: one person under two ids, or one file twice? {cure}"
     ]
 
 
@@ -107,7 +107,7 @@ def parted(pairs: list[tuple[str, str]], common: pd.DataFrame, control: pd.DataF
         for patient in (one, other)
     }
     line = (
-        f"NOTE: {told(len(torn))} patients lie apart in a fold from one with a nearly equal recording, so scores may be "
-        "too good"
+        f"NOTE: {told(len(torn))} patients lie apart in a fold from one with a nearly equal recording, so scores may "
+        "be too good"
     )
     return [line] if torn else []
