@@ -4,8 +4,8 @@
 
 A ROOT is a folder of recordings, taken to hold no two of the same sound. Of every fourth one copies are made in
 memory: re-encoded (mp3, aac, ogg), resampled, shifted, trimmed, quieter, with noise at 20 dB, and several of these at
-once; each is looked for among all recordings. All recordings are compared with each other too. The sizes are run on drawn
-landmarks that collide as often as those of each ROOT, without audio: their decoding is the fingerprints' time and more.
+once; each is looked for among all recordings. All recordings are compared with each other too. The sizes are run on
+drawn landmarks that collide as often as those of each ROOT, without audio: decoding comes on top.
 """
 
 import argparse
@@ -166,8 +166,8 @@ def main() -> None:
         found, n_proposed, highest = compare(sounds, landmarks, names)
         print(
             f"  {len(names) * (len(names) - 1) // 2} pairs: {n_proposed} proposed, {len(found)} taken for the same "
-            f"sound (correlation {', '.join(f'{like.correlation:.3f}' for *_, like in found) or '-'}), highest of the others "
-            f"{highest:.3f}, {time.process_time() - began:.1f} CPU s"
+            f"sound (correlation {', '.join(f'{like.correlation:.3f}' for *_, like in found) or '-'}), highest of the "
+            f"others {highest:.3f}, {time.process_time() - began:.1f} CPU s"
         )
         run_copies(names, sounds, landmarks, args.every)
     for n in args.sizes:
