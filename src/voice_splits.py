@@ -8,11 +8,12 @@ from evensong.errors import DataError
 from evensong.intake.tables import read_own_table, used_rows
 from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
-from evensong.schemas import CONFOUNDERS, SUBDBS, VoiceLabels, VoiceSplits
+from evensong.schemas import CONFOUNDERS, NEAR_DUPLICATES, SUBDBS, VoiceLabels, VoiceSplits
 from evensong.voice.cohort import NO_LISTS, read_demographics, read_given_splits, refuse_stray_lists
 from evensong.voice.confounders import choose_confounders
 from evensong.voice.names import locate, refuse_case_twins
 from evensong.voice.splits import describe, make_splits, refuse_lone, write_splits
+from evensong.voice.twins import leaders_of, parted, read_twins, refuse_opposite
 
 COHORT = Path("data/voice/cohort")
 SURVEY = "Demographics_Survey.csv"
@@ -23,6 +24,7 @@ FOLDER = "artifacts/voice/splits"
 def main() -> None:
     subdbs = load_value("voice.subdbs", SUBDBS)
     confounders = load_value("voice.confounders", CONFOUNDERS)
+    near_duplicates = load_value("voice.scan.near_duplicates", NEAR_DUPLICATES)
     labels_form = load_section("voice.labels", VoiceLabels)
     settings = load_section("voice.splits", VoiceSplits)
     if not COHORT.is_dir():
@@ -38,15 +40,19 @@ def main() -> None:
         refuse_case_twins([*located, *(given.located if given else [])])
         recorded = set(used_rows(recordings)["healthCode"])
         labels = {patient: label for patient, label in survey.labelled.items() if patient in recorded}
+        twins = read_twins(SCAN.parent)
+        refuse_opposite(twins, labels, SCAN.parent)
         if given:
             splits = given.splits
         else:
-            n_diagnosed = len(survey.labelled)
-            splits = make_splits(labels, subdbs, n_folds=settings.n_folds, seed=settings.seed, n_diagnosed=n_diagnosed)
+            leaders = leaders_of(twins if near_duplicates == "group" else [], labels)
+            drawn = {"n_folds": settings.n_folds, "seed": settings.seed, "n_diagnosed": len(survey.labelled)}
+            splits = make_splits(labels, subdbs, **drawn, leaders=leaders)
         refuse_lone(splits, labels)
         accounts = {"survey": survey.accounts, "given_splits": given.accounts if given else NO_LISTS}
         write_splits(staged[FOLDER], splits, survey.labels, accounts)
-    print(survey.describe(), *describe(splits, labels, is_given=given is not None), sep="\n")
+    told = [survey.describe(), *describe(splits, labels, is_given=given is not None)]
+    print(*told, *parted(twins, splits.common, splits.control), sep="\n")
 
 
 if __name__ == "__main__":

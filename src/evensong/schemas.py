@@ -71,6 +71,8 @@ LABELS: TypeAdapter[list[str]] = TypeAdapter(Labels)  # night.scan.background
 SOURCES: TypeAdapter[Sources] = TypeAdapter(Sources)  # night.sources
 PATTERN: TypeAdapter[str | None] = TypeAdapter(Annotated[str | None, AfterValidator(_is_pattern)])
 SECONDS: TypeAdapter[float] = TypeAdapter(Positive)  # night.mels.clip_seconds
+NearDuplicates = Literal["ignore", "note", "group"]  # recordings of two owners that hold nearly the same sound
+NEAR_DUPLICATES: TypeAdapter[NearDuplicates] = TypeAdapter(NearDuplicates)  # voice.scan.near_duplicates
 SUBDBS: TypeAdapter[list[int]] = TypeAdapter(SubDbs)  # voice.subdbs
 SEEDS: TypeAdapter[list[int]] = TypeAdapter(Seeds)  # voice.control_seeds
 CONFOUNDERS: TypeAdapter[list[str] | None] = TypeAdapter(Confounders)  # voice.confounders
@@ -116,6 +118,7 @@ class NightScan(AudioLimits):
     group_pattern: str | None  # one capture group = the source, searched in the file name
     recursive: bool  # also folders within a class folder
     background: Labels  # classes that are trained and never reported
+    near_duplicates: NearDuplicates  # group: their sources never part
 
     _pattern = field_validator("group_pattern")(_is_pattern)
 
@@ -366,6 +369,7 @@ class VoiceScan(AudioLimits):
 
     columns: Literal["all"] | Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]  # column_ids to take
     image_sizes: Literal["any", "one"]  # one: another size than most is Q_SIZE
+    near_duplicates: NearDuplicates  # group: their patients never part
 
 
 class VoiceLabels(Section):
