@@ -1,15 +1,23 @@
 """The command line: options reach their module, and a failure its exit code."""
 
+import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from evensong import cli
-from evensong.errors import ParamsError
+from evensong.commands.listen import INDEX, MELS
+from evensong.doctor import Finding
+from evensong.errors import DataError, IntegrityError, ParamsError, ResourceError
+from evensong.importing.bring import Brought, Wish
 from evensong.listen.segments import Sample
+from evensong.look import Seen
+from evensong.verify import Examined
 
 SRC = Path(__file__).parents[1] / "src"
 
@@ -19,6 +27,14 @@ def run(monkeypatch: pytest.MonkeyPatch):
     """Run a command line in this process, without the signal handling of a stage."""
     monkeypatch.setattr(cli, "run_stage", lambda command: command())
     return cli.main
+
+
+def paths_of(group: click.Group, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Every command as the words that call it."""
+    own = [before] if before else []
+    for name, command in group.commands.items():
+        own += paths_of(command, (*before, name)) if isinstance(command, click.Group) else [(*before, name)]
+    return own
 
 
 def words(line: str) -> list[str]:
@@ -92,7 +108,7 @@ def test_export_options(run, monkeypatch, capsys) -> None:
     run(words("export onnx --model m --out night.onnx"))
     run(words("export mels --out tree --fold 2"))
     assert onnx == [(Path("m"), Path("night.onnx"))]
-    assert mels == [(cli.INDEX, cli.MELS, Path("tree"), 2)]
+    assert mels == [(INDEX, MELS, Path("tree"), 2)]
     assert capsys.readouterr().out.splitlines() == [
         "night.onnx, at most 2e-07 from torch; night.json says what goes in",
         "12 mels in tree",
@@ -100,7 +116,7 @@ def test_export_options(run, monkeypatch, capsys) -> None:
 
 
 def test_results_of_one_track_or_both(run, monkeypatch, capsys) -> None:
-    seen = calls(monkeypatch, "evensong.cli.headline", "the table")
+    seen = calls(monkeypatch, "evensong.report.headline.headline", "the table")
     run(["results"])
     run(["results", "voice"])
     assert seen == [(Path(), ("night", "voice")), (Path(), ["voice"])]
@@ -137,7 +153,86 @@ def test_a_wrong_command_line_is_code_2(line: str, capsys) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main(words(line))
     assert left.value.code == ParamsError.exit_code == 2
-    assert "usage: evensong" in capsys.readouterr().err
+    assert "Usage: evensong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(paths_of(cli.evensong)), ids=" ".join)
+def test_help_fits_80_columns_and_its_examples_parse(path: tuple[str, ...], capsys) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.parse([*path, "--help"])
+    assert left.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any(line.endswith("...") and line.startswith("  ") for line in lines), "a short help that is cut off"
+    examples = lines[lines.index("Examples:") + 1 :] if "Examples:" in lines else []
+    for example in examples:
+        typed = shlex.split(example.replace("<(", "").removesuffix(")"))
+        after = typed[typed.index("evensong") + 1 :]
+        cli.parse([word for n, word in enumerate(after) if not {"<", "|"} & {*after[: n + 1]}])
+
+
+def test_completion_knows_commands_and_options(run, capsys, monkeypatch) -> None:
+    run(["completion", "bash"])
+    assert "_EVENSONG_COMPLETE=bash_complete" in capsys.readouterr().out
+    for typed, wanted in (
+        ("evensong ver", "plain,verify"),
+        ("evensong predict --segments-p", "plain,--segments-per-file"),
+    ):
+        monkeypatch.setenv("_EVENSONG_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+        with pytest.raises(SystemExit):
+            cli.main([])
+        assert wanted in capsys.readouterr().out.splitlines()
+
+
+def test_json_is_one_document_and_the_exit_code_is_kept(run, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("evensong.report.headline.scores_of", lambda root, tracks: {one: [] for one in tracks})
+    run(words("results voice --json"))
+    assert json.loads(capsys.readouterr().out) == {"voice": []}
+    monkeypatch.setattr("evensong.doctor.diagnose", lambda root: [Finding("ok", "a"), Finding("bad", "b")])
+    with pytest.raises(ResourceError, match="1 check failed"):
+        run(words("doctor --json"))
+    assert json.loads(capsys.readouterr().out)[1] == {"level": "bad", "what": "b"}
+    monkeypatch.setattr("evensong.verify.examine", lambda root: Examined(1, 2, 3, ["a: differs"], []))
+    with pytest.raises(IntegrityError, match="a: differs"):
+        run(words("verify --json"))
+    assert json.loads(capsys.readouterr().out)["faults"] == ["a: differs"]
+
+
+def test_import_and_scan_options(run, monkeypatch, capsys) -> None:
+    seen: list[Wish] = []
+    monkeypatch.setattr(
+        "evensong.importing.bring.bring", lambda root, wish: seen.append(wish) or Brought([], {"a": 1}, "no")
+    )
+    with pytest.raises(DataError, match="no"):
+        run(words("import mine --as esc --into data/night --group-pattern (a) --set-params --dry-run --json"))
+    assert seen == [Wish(Path("mine"), "esc", Path("data/night"), "(a)", is_dry=True, sets_params=True)]
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
+    monkeypatch.setattr("evensong.look.look_at", lambda part: Seen([part], {"n": 1}, DataError("bad")))
+    with pytest.raises(DataError, match="bad"):
+        run(words("scan field --json"))
+    assert json.loads(capsys.readouterr().out) == {"field": {"n": 1}}
+
+
+def test_new_and_report_options(run, monkeypatch, capsys) -> None:
+    made = calls(monkeypatch, "evensong.project.new_project", ["made"])
+    run(words("new mine --track night --preset owl --preset small_set"))
+    assert made == [(Path("mine"), "night", ("owl", "small_set"))]
+    written = calls(monkeypatch, "evensong.report.appendix.write_with_appendix", ["commit x"])
+    run(["report", "voice"])
+    assert written == [(Path(), "voice", Path("voice_report.html"))]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "artifacts/voice/report.html: the page of the run",
+        "voice_report.html: the same, with commit x",
+    ]
+
+
+def test_forget_does_not_repeat_an_id(capsys) -> None:
+    ids = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"]
+    with pytest.raises(ParamsError, match="2 ids") as refused:
+        cli.parse(["forget", *ids])()
+    assert not any(one in str(refused.value) for one in ids)
 
 
 def test_help_loads_no_numerical_library() -> None:
@@ -162,6 +257,8 @@ def test_a_failure_leaves_with_its_code_and_one_line(tmp_path: Path) -> None:
 def test_nothing_imports_listen_but_the_command_line_and_detection() -> None:
     """No other stage's result can depend on it."""
     paths = [path.relative_to(SRC) for path in SRC.rglob("*.py")]
-    others = [path for path in paths if "listen" not in path.parts and path.name not in ("cli.py", "night_detect.py")]
+    others = [
+        path for path in paths if "listen" not in path.parts and path.name not in ("listen.py", "night_detect.py")
+    ]
     assert len(others) > 30
     assert [path for path in others if "evensong.listen" in (SRC / path).read_text(encoding="utf-8")] == []

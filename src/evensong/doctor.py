@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -66,6 +66,15 @@ def doctor(root: Path) -> None:
     findings = diagnose(root)
     for finding in findings:
         print(f"{finding.level:4}  {finding.what}")
+    refuse(findings)
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Stop where something would stop a run.
+
+    Raises:
+        ResourceError: says how many checks failed.
+    """
     n_bad = sum(finding.level == "bad" for finding in findings)
     if n_bad:
         raise ResourceError(f"{counted(n_bad, 'check')} failed")

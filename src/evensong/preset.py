@@ -43,12 +43,27 @@ def apply_preset(root: Path, name: str) -> list[str]:
     names = [line.split()[0] for line in describe_presets(root)]
     if name not in names:
         raise ParamsError(f"no preset {name!r} in {root / FOLDER}; there are {', '.join(names) or 'none'}")
+    return set_values(root, read_params(root / FOLDER / f"{name}.yaml"), f"preset {name}")
+
+
+def set_values(root: Path, values: Mapping[str, Any], why: str) -> list[str]:
+    """Merge a nest of values into params.yaml; its comments and order stay.
+
+    Args:
+        why: what the values are of, for the message.
+
+    Returns:
+        What was changed, a line each.
+
+    Raises:
+        ParamsError: params.yaml would not fit the schemas any more; nothing is written then.
+    """
     path = root / "params.yaml"
     read_params(path)
     yaml = YAML()
     yaml.preserve_quotes, yaml.width, yaml.Representer = True, _WIDTH, _Representer
     tree = yaml.load(path.read_text(encoding="utf-8"))
-    changes = list(_merge(tree, read_params(root / FOLDER / f"{name}.yaml")))
+    changes = list(_merge(tree, values))
     text = io.StringIO()
     yaml.dump(tree, text)
     part = path.with_name(".params.yaml.part")
@@ -57,9 +72,7 @@ def apply_preset(root: Path, name: str) -> list[str]:
         _check(part)
         os.replace(part, path)
     except ParamsError as error:
-        raise ParamsError(
-            f"preset {name}: {path} is left as it was; it would not be valid any more: {error}"
-        ) from error
+        raise ParamsError(f"{why}: {path} is left as it was; it would not be valid any more: {error}") from error
     finally:
         part.unlink(missing_ok=True)
     return changes

@@ -40,7 +40,41 @@ class Output:
     md5: str
 
 
+@dataclass(frozen=True)
+class Examined:
+    """How much was hashed, what differs or is missing (patients' files by their number only), and notes."""
+
+    outputs: int
+    cached_objects: int
+    runs: int
+    faults: list[str]
+    notes: list[str]
+
+    def refuse(self) -> None:
+        """Stop at a fault.
+
+        Raises:
+            IntegrityError: lists them.
+        """
+        if self.faults:
+            listed = "\n  ".join([counted(len(self.faults), "fault"), *self.faults])
+            raise IntegrityError("\n".join([listed, _ADVICE, *self.notes]))
+
+
 def verify(root: Path) -> str:
+    """What `examine` found in order, what was never made here, and what is not covered.
+
+    Raises:
+        IntegrityError: something differs or is missing.
+    """
+    found = examine(root)
+    found.refuse()
+    objects, runs = counted(found.cached_objects, "cached object"), counted(found.runs, "run")
+    counts = f"{counted(found.outputs, 'output')}, {objects} and {runs}"
+    return "\n".join([f"{counts} of the run cache are what they were recorded as", *found.notes])
+
+
+def examine(root: Path) -> Examined:
     """Hash the workspace's outputs and all of the cache, and compare them with what is recorded.
 
     Outputs of stages that dvc.yaml no longer has are passed over. A stage of whose outputs nothing was ever in this
@@ -49,11 +83,8 @@ def verify(root: Path) -> str:
     Args:
         root: folder of the repository.
 
-    Returns:
-        What was found in order, what was never made here, and what is not covered.
-
     Raises:
-        IntegrityError: something differs or is missing; lists it, patients' files by their number only.
+        IntegrityError: no dvc.lock, or a file that is not DVC's.
     """
     outputs = recorded_outputs(root)
     cache = root / _dvc(root, "cache", "dir").strip()  # by DVC's own word: a configuration may have moved it
@@ -65,11 +96,7 @@ def verify(root: Path) -> str:
     runs = sorted(path for path in (cache / "runs").glob("??/*/*") if path.is_file())
     faults += [f"{path}: {fault}" for path in runs if (fault := _run_fault(path))]
     notes = [*_named_stages(absent, outputs), _NOT_COVERED]
-    if faults:
-        listed = "\n  ".join([counted(len(faults), "fault"), *faults])
-        raise IntegrityError("\n".join([listed, _ADVICE, *notes]))
-    counts = f"{counted(len(made), 'output')}, {counted(len(objects), 'cached object')} and {counted(len(runs), 'run')}"
-    return "\n".join([f"{counts} of the run cache are what they were recorded as", *notes])
+    return Examined(len(made), len(objects), len(runs), faults, notes)
 
 
 def recorded_outputs(root: Path) -> list[Output]:

@@ -107,6 +107,14 @@ def test_bandwidth_does_not_depend_on_the_level() -> None:
     assert stats_of(tone(300, level_db=-120), rate_hz=BLOCK).bandwidth_hz == 301
 
 
+@pytest.mark.parametrize("offset", [0, 0.9])  # whose window reaches into the second bin
+def test_half_of_the_energy_lies_under_the_middle_tone_whatever_the_offset(offset: float) -> None:
+    wave = 0.1 * (tone(100) + tone(300) + tone(601)) + offset
+    assert abs(stats_of(wave, rate_hz=2 * BLOCK).half_energy_hz / 2 - 300) <= 1
+    louder = 0.1 * (tone(100) + tone(300) + tone(601, level_db=6)) + offset
+    assert abs(stats_of(louder, rate_hz=2 * BLOCK).half_energy_hz / 2 - 601) <= 1
+
+
 def test_silence_has_no_bandwidth_and_the_lowest_level_without_a_warning_of_numpy() -> None:
     with np.errstate(all="raise"):
         stats = stats_of(np.zeros(3_000))

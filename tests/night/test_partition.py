@@ -1,3 +1,4 @@
+import hashlib
 from itertools import product
 
 import numpy as np
@@ -6,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.night.pools import RATIOS, deviation, part_counts
 
+from evensong.keys import keyed_hash
 from evensong.night import partition
 from evensong.night.partition import Problem, assign, least_gap
 
@@ -119,3 +121,35 @@ def test_problem_counts_and_gaps_worked_by_hand():
     counts = problem.counts(np.array([1, 0, 1]))
     assert counts[..., 0].tolist() == [[2, 5, 0], [5, 1, 0]]
     assert problem.gaps(counts)[:, 0].tolist() == [1.5 + 3.25 + 1.75, 2 + 0.5 + 1.5]
+
+
+def drawn_problem(name, number, n_groups, shares):
+    """Groups of 1 to 40 files and of one of five classes or, unless they are private, up to three; drawn by hashes."""
+    rows, key = [], f"{name} {number}"
+    for group in range(n_groups):
+        n_classes = 1 + keyed_hash(key, "classes", group) % (1 if name == "private" else 3)
+        for label in sorted({(group + keyed_hash(key, "label", group, n) * n) % 5 for n in range(n_classes)}):
+            files = 1 + keyed_hash(key, "files", group, label) % 40
+            rows.append((group, label, files, 1 + keyed_hash(key, "originals", group, label) % files))
+    groups, classes, files, originals = np.array(rows, np.int64).T
+    return Problem(groups, classes, np.stack([files, originals], axis=1), np.asarray(shares), key)
+
+
+# Whoever runs a newer version on the same data keeps the same split: a change of these lines is one for CHANGELOG.
+@pytest.mark.parametrize(
+    ("name", "n_groups", "shares", "expected"),
+    [
+        ("private", 60, (0.8, 0.1, 0.1), "8942f89beb2e"),
+        ("private", 90, (0.2,) * 5, "62431c8efbe5"),
+        ("spanning", 12, (0.5, 0.3, 0.2), "7a3f4e6611c3"),
+        ("spanning", 24, (0.6, 0.2, 0.2), "d97df661f78c"),
+        ("spanning", 70, (0.8, 0.1, 0.1), "a9c6a059a7f5"),
+        ("crowded", 200, (0.25,) * 4, "1b3037f1dbd3"),
+    ],
+)
+def test_assignments_are_pinned(name, n_groups, shares, expected):
+    digest = hashlib.sha256()
+    for number in range(10):
+        parts, is_exact = assign(drawn_problem(name, number, n_groups, shares))
+        digest.update(parts.astype("<i8").tobytes() + bytes([is_exact]))
+    assert digest.hexdigest()[:12] == expected

@@ -13,6 +13,8 @@ FLOORS = (
     {"learn", "preflight"},
     {"night", "voice"},
     {"listen", "report", "doctor", "verify", "forget", "preset"},
+    {"importing", "look", "project"},
+    {"commands"},
     {"cli"},
 )
 

@@ -30,6 +30,7 @@ from evensong.score.predictions import read_run
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+AXE = ROOT / ".state/axe/node_modules/axe-core/axe.min.js"  # put there by .ci/run
 NIGHT, VOICE = Path("artifacts/night/report.html"), Path("artifacts/voice/report.html")
 
 
@@ -294,3 +295,20 @@ def test_in_a_browser_without_a_network(here, width):
         assert browser.run("document.documentElement.scrollWidth <= innerWidth")
         assert browser.errors == []
         assert [address for address in browser.asked if not address.startswith(("file:", "data:"))] == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+@pytest.mark.skipif(not AXE.exists(), reason="no axe here: npm install --prefix .state/axe axe-core")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(here, scheme, width):
+    opened = "document.querySelectorAll('details').forEach(one => { one.open = true; })"
+    cell = "document.querySelector('.matrix button.wrong').click()"
+    found = "axe.run().then(all => all.violations.filter(one => ['serious', 'critical'].includes(one.impact))"
+    found += ".map(one => [one.id, one.nodes.map(node => node.html)]))"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, Browser(Path(profile)) as browser:
+        for path, first in ((VOICE, opened), (NIGHT, opened), (NIGHT, cell)):
+            browser.open(path, width, scheme)
+            browser.run(AXE.read_text(encoding="utf-8"))
+            browser.run(first)
+            assert browser.run(found) == []

@@ -61,6 +61,25 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
     return "\n".join(lines)
 
 
+def scores_of(root: Path, tracks: Sequence[str] = TRACKS) -> dict[str, list[dict[str, Any]]]:
+    """The same scores for a program; an empty list where a track never ran.
+
+    Raises:
+        IntegrityError: as `headline`.
+    """
+    return {
+        track: [score._asdict() for score in _SCORES[track](root)] if (root / _test_file(track)).exists() else []
+        for track in tracks
+    }
+
+
+def tracks_here(root: Path) -> tuple[str, ...]:
+    """The tracks that dvc.yaml has: a project may have one alone."""
+    path = root / "dvc.yaml"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return tuple(track for track in TRACKS if f"  {track}_report:" in text) or TRACKS
+
+
 def _night(root: Path) -> Iterator[Score]:
     test, (n, part) = _read(root, _test_file("night")), _counted(root, "night")
     clips = f"originals in {part}" if part else "original test clips"

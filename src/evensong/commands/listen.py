@@ -1,0 +1,183 @@
+"""evensong predict, review, export: what a trained model is for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import click
+
+from evensong.commands.frame import PATH, leaf
+
+NIGHT_MODEL = Path("artifacts/night/train")
+INDEX = Path("artifacts/night/balanced_audio_index.db")
+MELS = Path("artifacts/night/mels")
+_Option = TypeVar("_Option", bound=Callable[..., Any])
+
+_model = click.option(
+    "--model",
+    type=PATH,
+    default=NIGHT_MODEL,
+    metavar="MODEL",
+    show_default=True,
+    help="A training folder or one fold; predict takes an exported .onnx, too.",
+)
+
+
+def add_to(top: click.Group) -> list[str]:
+    """Add these commands, and name them."""
+    for command in (predict, review, export):
+        top.add_command(command)
+    return ["predict", "review", "export"]
+
+
+def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
+    return click.option(name, type=PATH, metavar=metavar, help=told)
+
+
+@leaf(
+    "predict",
+    "evensong predict nights/ --out detections.csv",
+    "evensong predict nights/ --out d.csv --raven tables/ --min-score 0.7",
+    "evensong predict nights/ --out d.csv --segments listen/ --clock Europe/Zurich",
+)
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
+@_model
+@_file(
+    "--out",
+    "FILE",
+    ".csv, .parquet or .jsonl, one row a detection (default: standard output); beside it an account of every "
+    "recording, and the scores, from which a run that was killed goes on.",
+)
+@click.option("--all-windows", is_flag=True, help="In that table one row a window, with all scores.")
+@_file("--raven", "DIR", "A selection table a recording; FILE.txt: one in all.")
+@_file("--audacity", "DIR", "One label track a recording.")
+@_file("--birdnet", "FILE.csv", "Detections in BirdNET's columns.")
+@click.option("--hop-seconds", type=float, metavar="S", help="Distance of two windows (default: half a window).")
+@click.option(
+    "--min-score",
+    type=float,
+    metavar="P",
+    help="Of a detection of any class (default: the thresholds of night_detect, or 0.5 without any).",
+)
+@_file("--thresholds", "FILE", "Of night_detect (default: detect/ beside the model's folder).")
+@click.option("--include", multiple=True, metavar="CLASS", help="Report these classes only.")
+@click.option("--exclude", multiple=True, metavar="CLASS", help="Do not report this class.")
+@click.option(
+    "--clock",
+    metavar="ZONE",
+    help="Tell the moment of each detection, from the recording's metadata or name, as in Europe/Zurich or UTC+1.",
+)
+@click.option(
+    "--recorder-clock", metavar="ZONE", help="What recorders were set to, where they do not say (default: --clock)."
+)
+@click.option("--hours", metavar="21:00-05:00", help="Only what begins in these hours by the clock.")
+@_file("--activity", "DIR", "Counts by night and by hour, and their figure; needs --clock.")
+@_file("--segments", "DIR", "Detections to listen to, and review.csv to fill in (evensong review).")
+@click.option("--segments-per-class", type=int, default=20, metavar="N", show_default=True, help="At most.")
+@click.option("--segments-per-file", type=int, default=5, metavar="N", show_default=True, help="At most, of a class.")
+@click.option(
+    "--segments-by",
+    type=click.Choice(["random", "spread", "highest"]),
+    default="random",
+    show_default=True,
+    help="Drawn, drawn evenly over the range of scores, or the likeliest, which say nothing of precision.",
+)
+@click.option("--segments-seed", type=int, default=42, metavar="N", show_default=True, help="Of the draws.")
+@click.option("--workers", type=int, metavar="N", help="Processes, a recording each (default: one a core).")
+def predict(**given: Any) -> None:
+    """Score recordings of any length, window by window.
+
+    PATH is a recording or a folder of recordings. Windows of the model's clip_seconds cover every sample; the last one
+    ends with the recording. Recordings that cannot be used are listed, the others are scored, and the exit code is
+    then 3.
+    """
+    from evensong.listen.predict import predict
+
+    predict(_request(SimpleNamespace(**given)))
+
+
+def _request(options: SimpleNamespace) -> Any:
+    from evensong.listen.clock import Clock, hours_of, zone_of
+    from evensong.listen.predict import Request
+    from evensong.run.machine import n_cores
+
+    recorder = options.recorder_clock or options.clock
+    clock = options.clock and Clock(zone_of(options.clock, "--clock"), zone_of(recorder, "--recorder-clock"))
+    return Request(
+        named=list(options.paths),
+        model=options.model,
+        out=options.out,
+        raven=options.raven,
+        hop_seconds=options.hop_seconds,
+        min_score=options.min_score,
+        workers=n_cores() if options.workers is None else options.workers,
+        thresholds=options.thresholds,
+        include=list(options.include),
+        exclude=list(options.exclude),
+        all_windows=options.all_windows,
+        audacity=options.audacity,
+        birdnet=options.birdnet,
+        clock=clock,
+        hours=options.hours and hours_of(options.hours),
+        activity=options.activity,
+        segments=_sample(options),
+    )
+
+
+def _sample(options: SimpleNamespace) -> Any:
+    from evensong.listen.segments import Sample
+
+    return options.segments and Sample(
+        options.segments,
+        options.segments_per_class,
+        options.segments_per_file,
+        options.segments_by,
+        options.segments_seed,
+    )
+
+
+@leaf("review", "evensong review listen/review.csv --annotator 'A. Listener'")
+@click.argument("file", type=PATH, metavar="REVIEW.csv")
+@click.option("--annotator", default="", metavar="NAME", help="Who has listened.")
+@click.option("--confidence", type=float, default=0.95, metavar="P", show_default=True, help="Of intervals.")
+def review(file: Path, annotator: str, confidence: float) -> None:
+    """Turn a filled-in review.csv into annotations and precision.
+
+    REVIEW.csv is as predict --segments has written it, with what a person filled in under verdict (right or wrong) and
+    other_label. Write beside it annotations.csv, for data/field, and precision.csv, by class and threshold.
+    """
+    from evensong.listen.review import review
+
+    print(*review(file, annotator=annotator, confidence=confidence), sep="\n")
+
+
+@click.group("export")
+def export() -> None:
+    """Write a model or its mels for other programs."""
+
+
+@leaf("onnx", "evensong export onnx --out night.onnx")
+@_model
+@click.option("--out", type=PATH, required=True, metavar="FILE.onnx", help="And FILE.json beside it.")
+def onnx(model: Path, out: Path) -> None:
+    """Write all folds as one ONNX file, checked against torch."""
+    from evensong.listen.onnx import export_onnx
+
+    difference = export_onnx(model, out)
+    print(f"{out}, at most {difference:.2g} from torch; {out.with_suffix('.json')} says what goes in")
+
+
+@leaf("mels", "evensong export mels --out tree", "evensong export mels --out tree --fold 2")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="A new folder.")
+@click.option("--fold", type=int, metavar="K", help="Whose split, where the index has several folds.")
+def mels(out: Path, fold: int | None) -> None:
+    """Write the packed mels as split/class/clip.npy."""
+    from evensong.listen.mel_tree import export_mels
+
+    n_files = export_mels(INDEX, MELS, out, fold)
+    print(f"{n_files} mels in {out}")
+
+
+export.add_command(onnx)
+export.add_command(mels)
