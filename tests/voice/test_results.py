@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
+from tests.voice.cards import card
 
 import voice_ensemble
 import voice_evaluate
@@ -61,7 +62,8 @@ def write_run(name, *, share=0.5, n_patients=24, n_folds=4, folds=None, positive
     lines = [f"{fold},{epoch},0.1,{1 / epoch:.4g},0.5,0.5\n" for fold in folds for epoch in (1, 2, 3)]
     (folder / "history.csv").write_text("fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n" + "".join(lines))
     (folder / "classes.json").write_text(json.dumps({"classes": ["0", "1"]}))
-    write_model(folder / f"fold_{folds[0]:02d}")
+    for fold in folds:
+        write_model(folder / f"fold_{fold:02d}", fold)
     write_combined(name, table, train_on=range(n_patients))
     return folder
 
@@ -84,13 +86,12 @@ def run_ensemble():
     voice_ensemble.main()
 
 
-def write_model(folder):
+def write_model(folder, fold):
     """Weights of 2 * 3 + 4 values, and their card."""
     folder.mkdir()
     weights = {"kernel": np.zeros((2, 3), np.float32), "running_mean": np.zeros(4, np.float32)}
     save_file(weights, folder / "model.safetensors")
-    card = {"model": MODEL, "network_input": {"height": 64}, "stored_input": {"height": 48}, "mels": {"n_mels": 48}}
-    (folder / "model.json").write_text(json.dumps(card))
+    (folder / "model.json").write_text(json.dumps(card(fold, model=MODEL)))
 
 
 def write_combined(name, predictions, train_on):

@@ -3,7 +3,6 @@
 What names people is written where the caller says, readable by its owner only, and nowhere else.
 """
 
-import json
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from evensong.listen.voice_models import VoiceModels, read_voice
 from evensong.params import load_section
 from evensong.run.parallel import map_tasks
 from evensong.run.text import write_csv, write_json
-from evensong.schemas import Evaluate, VoiceLabels, VoiceMels, VoiceScan
+from evensong.schemas import Evaluate, VoiceLabels, VoiceScan
 from evensong.score.scores import Floats
 from evensong.voice import second_cohort
 from evensong.voice.cohort import Demographics, read_demographics
@@ -109,6 +108,8 @@ def _check_options(request: PeopleRequest) -> None:
         raise ParamsError(f"--out {request.out}: scores of people are a table; the name must end in .csv")
     if request.workers < 1:
         raise ParamsError(f"--workers {request.workers}: one at least")
+    if request.thresholds is not None and request.model.suffix == ".onnx":
+        raise ParamsError("--thresholds: an exported model has its own, in the .json beside it")
     if request.label is not None and request.survey is None:
         raise ParamsError("--label names a column of --survey: which file?")
     if request.prevalence is not None and not 0 < request.prevalence < 1:
@@ -123,9 +124,8 @@ def refuse_tracked(path: Path) -> None:
     Raises:
         ParamsError: it lies in a git repository that does not ignore it.
     """
-    place = path.absolute()
-    folder = next(parent for parent in place.parents if parent.is_dir()).resolve()
-    name = folder / place.relative_to(next(parent for parent in place.parents if parent.is_dir()))
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    name = folder.resolve() / path.absolute().relative_to(folder)  # git follows no link
     try:
         done = subprocess.run(["git", "-C", folder, "check-ignore", "-q", "--", name], capture_output=True, check=False)
     except FileNotFoundError:  # no git, no commit

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from evensong.errors import IntegrityError
 from evensong.listen.folds import FoldMean, TrainedFolds, read_folds
 from evensong.listen.voice_models import VoiceModels, folders_of, mels_of
-from evensong.voice.decision import Judge, read_judges
+from evensong.voice.judges import Judge, read_judges
 
 _SHARED = ("classes", "mels", "stored_input", "output")
 
@@ -72,7 +72,7 @@ def read_voice_folds(model: Path, thresholds: Path) -> VoiceModels:
     """
     torch.set_num_threads(1)  # forking must find no thread pool
     network, trained, judges = read_each(model, thresholds)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     mels = mels_of(trained[0].cards[0]["mels"], model)
     return VoiceModels(functools.partial(_infer, network), judges, mels, thresholds.parent)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from evensong.errors import IntegrityError
 from evensong.listen.scorer import Infer
 from evensong.schemas import VoiceMels
-from evensong.voice.decision import FILE, Judge
+from evensong.voice.judges import FILE, Judge
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def read_voice(model: Path, thresholds: Path | None = None) -> VoiceModels:
     if model.suffix == ".onnx":
         from evensong.listen.exported import read_exported_voice  # and no torch
 
-        return VoiceModels(*read_exported_voice(model), home=None)
+        infer, judges, mels = read_exported_voice(model)
+        return VoiceModels(infer, judges, mels_of(mels, model), home=None)
     from evensong.listen.voice_folds import read_voice_folds
 
     return read_voice_folds(model, thresholds or beside(model))

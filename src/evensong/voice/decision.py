@@ -4,22 +4,20 @@ Every fold of every member is one model. People of a second cohort are new to al
 and the mean score is on one scale.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evensong.errors import IntegrityError
 from evensong.learn.card import open_card
 from evensong.score.predictions import TrainingRun
 from evensong.score.scores import Floats
+from evensong.voice.judges import Judge
 from evensong.voice.patients import levels_of
 
-FILE = "thresholds.json"
 RULES = {
     "score": "mean over all models of the person's mean probability of class 1 over their recordings",
     "votes": "share of the models whose mean probability reaches the threshold that its own validation patients chose",
@@ -32,33 +30,6 @@ RULES = {
     ),
 }
 _HALF = 0.5
-_STRICT = ConfigDict(extra="ignore", strict=True, frozen=True)
-
-
-class Judge(BaseModel):
-    """One trained fold, as far as deciding goes.
-
-    Attributes:
-        member: the training it is of, such as ``subdb3``.
-        fold: its number.
-        card_sha256: which model it is, to the byte.
-        threshold: of a person's mean probability of class 1.
-        reason: why the threshold is one half and not chosen on validation; None where it was chosen.
-        train_share_1: share of class 1 among the recordings that it was trained on.
-    """
-
-    model_config = _STRICT
-    member: str
-    fold: Annotated[int, Field(ge=0)]
-    card_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    threshold: Annotated[float, Field(ge=0, le=1)]
-    reason: str | None
-    train_share_1: Annotated[float, Field(gt=0, lt=1)]
-
-
-class _Judges(BaseModel):
-    model_config = _STRICT
-    models: Annotated[list[Judge], Field(min_length=1)]
 
 
 def judges_of(folder: Path, run: TrainingRun) -> list[Judge]:
@@ -95,21 +66,6 @@ def _card_digest(path: Path) -> str:
 def judges_tree(judges: Sequence[Judge]) -> dict[str, Any]:
     """What thresholds.json holds: no id, and no score of a person."""
     return {"rules": RULES, "models": [judge.model_dump() for judge in judges]}
-
-
-def read_judges(path: Path) -> list[Judge]:
-    """Read thresholds.json.
-
-    Raises:
-        IntegrityError: it is missing, or not such a file.
-    """
-    try:
-        return _Judges.model_validate(json.loads(path.read_text(encoding="utf-8"))).models
-    except (OSError, ValueError, ValidationError) as error:
-        raise IntegrityError(
-            f"{path}: no thresholds of voice models ({type(error).__name__}); run dvc repro voice_evaluate, or name "
-            "the right file with --thresholds"
-        ) from error
 
 
 def at_prevalence(probabilities: Floats, share: Floats | float, prevalence: float) -> Floats:
@@ -156,4 +112,5 @@ def decide_people(
 
 def _person_means(probabilities: Floats, owner: np.ndarray, n_recordings: np.ndarray) -> Floats:
     """(n_models, n_people) mean over each person's recordings."""
-    return np.stack([np.bincount(owner, row) for row in probabilities]) / n_recordings
+    means: Floats = np.stack([np.bincount(owner, row) for row in probabilities]) / n_recordings
+    return means

@@ -13,8 +13,9 @@ from evensong.score.curves import Ranking, calibration_table, pr_table, roc_tabl
 from evensong.score.estimates import Estimate, Scored, Units, binary_scores, make_bootstrap, rounded, score, trees
 from evensong.score.intervals import INTERVAL
 from evensong.score.probability_scores import brier, calibration_error
-from evensong.voice.decision import RULES, Judge
+from evensong.voice.decision import RULES
 from evensong.voice.disclosure import SMALLEST_COUNT, told, told_split, untold_scores
+from evensong.voice.judges import Judge
 from evensong.voice.patients import two_columns
 
 _NAME = "second cohort"
@@ -90,7 +91,9 @@ def _corrected(prevalence: float) -> str:
 
 def _overlap_lines(overlap: Overlap | None) -> list[str]:
     if overlap is None:
-        return ["NOTE: no scan of the training's recordings beside the model: whether it knows these people is not seen"]
+        return [
+            "NOTE: no scan of the training's recordings beside the model: whether it knows these people is not told"
+        ]
     if not any(overlap):
         return []
     return [
@@ -172,4 +175,6 @@ def score_lines(labelled: pd.DataFrame, scored: Scored) -> list[str]:
     n, n_positive = told_split(len(labelled), int(labelled["label"].sum()))
     shown = _shown(labelled, scored)
     names = [name for name in ("auroc", "balanced_accuracy", "sensitivity", "specificity") if name in shown]
-    return [f"{n} people with a diagnosis, {n_positive} of class 1"] + [f"{name} {shown[name].text()}" for name in names]
+    return [f"{n} people with a diagnosis, {n_positive} of class 1"] + [
+        f"{name} {shown[name].text()}" for name in names
+    ]
