@@ -77,7 +77,7 @@ def at_prevalence(probabilities: Floats, share: Floats | float, prevalence: floa
         prevalence: of class 1, above 0 and below 1.
     """
     ratio = prevalence / (1 - prevalence) * (1 - share) / share
-    corrected: Floats = probabilities * ratio / (probabilities * ratio + 1 - probabilities)
+    corrected: Floats = probabilities * ratio / (probabilities * ratio + (1 - probabilities))
     return corrected
 
 
