@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from evensong.errors import IntegrityError
 from evensong.listen.folds import FoldMean, TrainedFolds, read_folds
-from evensong.listen.voice_models import VoiceModels, folders_of, mels_of
+from evensong.listen.scorer import Infer
 from evensong.voice.judges import Judge, read_judges
 
 _SHARED = ("classes", "mels", "stored_input", "output")
@@ -48,7 +49,7 @@ def read_each(model: Path, thresholds: Path) -> tuple[Each, list[TrainedFolds], 
         IntegrityError: a model is damaged, they do not belong together, or the thresholds are of other models.
     """
     known = read_judges(thresholds)
-    trained = [read_folds(folder) for folder in folders_of(model, known)]
+    trained = [read_folds(folder) for folder in _folders_of(model, known)]
     first = trained[0].cards[0]
     differing = sorted({key for one in trained for key in _SHARED if one.cards[0].get(key) != first.get(key)})
     if differing:
@@ -64,8 +65,8 @@ def read_each(model: Path, thresholds: Path) -> tuple[Each, list[TrainedFolds], 
     return Each([one.network for one in trained]).eval(), trained, [by_card[card] for card in cards]
 
 
-def read_voice_folds(model: Path, thresholds: Path) -> VoiceModels:
-    """Models ready to score, in one thread and in the memory order of training.
+def read_voice_folds(model: Path, thresholds: Path) -> tuple[Infer, list[Judge], dict[str, Any]]:
+    """What each model says, in one thread and in the memory order of training; what they decide by; their mels.
 
     Raises:
         IntegrityError: as `read_each`.
@@ -73,8 +74,15 @@ def read_voice_folds(model: Path, thresholds: Path) -> VoiceModels:
     torch.set_num_threads(1)  # forking must find no thread pool
     network, trained, judges = read_each(model, thresholds)
     network.to(memory_format=torch.channels_last)
-    mels = mels_of(trained[0].cards[0]["mels"], model)
-    return VoiceModels(functools.partial(_infer, network), judges, mels, thresholds.parent)
+    return functools.partial(_infer, network), judges, trained[0].cards[0]["mels"]
+
+
+def _folders_of(model: Path, judges: Sequence[Judge]) -> list[Path]:
+    """The folders of single models: of one fold, of a training, or of all that thresholds.json names."""
+    for form in ("model.json", "fold_*/model.json"):
+        if found := sorted(path.parent for path in model.glob(form)):
+            return found
+    return [model / judge.member / f"fold_{judge.fold:02d}" for judge in judges]
 
 
 def _infer(network: Each, images: NDArray[np.float32]) -> NDArray[np.float32]:

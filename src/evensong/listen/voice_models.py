@@ -1,7 +1,6 @@
 """Trained voice models -> what every single one of them says of mel images, and what each decides by."""
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +41,18 @@ def read_voice(model: Path, thresholds: Path | None = None) -> VoiceModels:
     Raises:
         IntegrityError: something is missing or damaged, or they do not belong together.
     """
+    home = None
     if model.suffix == ".onnx":
         from evensong.listen.exported import read_exported_voice  # and no torch
 
         infer, judges, mels = read_exported_voice(model)
-        return VoiceModels(infer, judges, mels_of(mels, model), home=None)
-    from evensong.listen.voice_folds import read_voice_folds
+    else:
+        from evensong.listen.voice_folds import read_voice_folds
 
-    return read_voice_folds(model, thresholds or beside(model))
+        known = thresholds or beside(model)
+        infer, judges, mels = read_voice_folds(model, known)
+        home = known.parent
+    return VoiceModels(infer, judges, _mels_of(mels, model), home)
 
 
 def beside(model: Path) -> Path:
@@ -58,7 +61,7 @@ def beside(model: Path) -> Path:
     return next((place for place in places if place.is_file()), model.parent / FILE)
 
 
-def mels_of(facts: dict[str, Any], where: Path) -> VoiceMels:
+def _mels_of(facts: dict[str, Any], where: Path) -> VoiceMels:
     """The settings of the images.
 
     Raises:
@@ -69,11 +72,3 @@ def mels_of(facts: dict[str, Any], where: Path) -> VoiceMels:
     except ValidationError as error:
         first = error.errors()[0]
         raise IntegrityError(f"{where}: mels: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-
-
-def folders_of(model: Path, judges: Sequence[Judge]) -> list[Path]:
-    """The folders of single models: of one fold, of a training, or of all that thresholds.json names."""
-    for form in ("model.json", "fold_*/model.json"):
-        if found := sorted(path.parent for path in model.glob(form)):
-            return found
-    return [model / judge.member / f"fold_{judge.fold:02d}" for judge in judges]
