@@ -47,19 +47,35 @@ def _unique(values: list[Any]) -> list[Any]:
     return values
 
 
+def _is_no_summary(name: str) -> str:
+    if name == "all":
+        raise ValueError("'all' is what the confounders are called together; rename the survey's column")
+    return name
+
+
 SubDbs = Annotated[list[SubDb], Field(min_length=1), AfterValidator(_unique)]
 Seeds = Annotated[list[Seed], AfterValidator(_unique)]
+Confounder = Annotated[str, Field(min_length=1), AfterValidator(_is_no_summary)]
+Confounders = Annotated[list[Confounder], AfterValidator(_unique)] | None
 FoldNumber = Annotated[int, Field(ge=0)]
 Folds = Literal["all"] | Annotated[list[FoldNumber], Field(min_length=1), AfterValidator(_unique)]  # those to train
 FOLDS: TypeAdapter[Any] = TypeAdapter(Folds)  # night.train.folds, voice.train.folds
 Labels = Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(_unique)]
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[list[Name], AfterValidator(_unique)]
+NAMES: TypeAdapter[list[str]] = TypeAdapter(Names)  # night.embed.data, voice.embed.data
+HeadChoice = Literal["logistic", "mlp", "best"]
+HEAD: TypeAdapter[HeadChoice] = TypeAdapter(HeadChoice)  # night.embed.head, voice.embed.head
 Sources = Literal["clips", "field", "both"]
 LABELS: TypeAdapter[list[str]] = TypeAdapter(Labels)  # night.scan.background
 SOURCES: TypeAdapter[Sources] = TypeAdapter(Sources)  # night.sources
 PATTERN: TypeAdapter[str | None] = TypeAdapter(Annotated[str | None, AfterValidator(_is_pattern)])
 SECONDS: TypeAdapter[float] = TypeAdapter(Positive)  # night.mels.clip_seconds
+NearDuplicates = Literal["ignore", "note", "group"]  # recordings of two owners that hold nearly the same sound
+NEAR_DUPLICATES: TypeAdapter[NearDuplicates] = TypeAdapter(NearDuplicates)  # voice.scan.near_duplicates
 SUBDBS: TypeAdapter[list[int]] = TypeAdapter(SubDbs)  # voice.subdbs
 SEEDS: TypeAdapter[list[int]] = TypeAdapter(Seeds)  # voice.control_seeds
+CONFOUNDERS: TypeAdapter[list[str] | None] = TypeAdapter(Confounders)  # voice.confounders
 
 
 class Range(Section):
@@ -102,6 +118,7 @@ class NightScan(AudioLimits):
     group_pattern: str | None  # one capture group = the source, searched in the file name
     recursive: bool  # also folders within a class folder
     background: Labels  # classes that are trained and never reported
+    near_duplicates: NearDuplicates  # group: their sources never part
 
     _pattern = field_validator("group_pattern")(_is_pattern)
 
@@ -226,6 +243,32 @@ class Pretrained(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # 64 hexadecimal digits; another file is refused
 
 
+class ModelMel(Section):
+    """The log-mel that a pretrained network was trained on, see `evensong.audio.model_mel`; lengths in samples."""
+
+    n_fft: Annotated[int, Field(ge=16, le=65_536)]  # samples of a transform; the window is padded to them
+    win_length: Annotated[int, Field(ge=16, le=65_536)]  # samples of a frame
+    hop_length: Annotated[int, Field(ge=1)]  # samples from one frame to the next
+    n_mels: Annotated[int, Field(ge=8, le=512)]  # bands
+    fmin_hz: Annotated[float, Field(ge=0)]  # lower end of the lowest band
+    fmax_hz: Positive  # upper end of the highest band
+    preemphasis: Annotated[float, Field(ge=0, lt=1)]  # 0: none
+    centred: bool  # frames around multiples of the hop, the sound mirrored at its ends; false: frames inside the sound
+    spectrum: Literal["magnitude", "power"]  # what the bands sum
+    log_offset: Positive  # ln(x + log_offset)
+    mean: Annotated[float, Field(allow_inf_nan=False)]  # the logarithm less this,
+    std: Positive  # divided by this
+    axes: Literal["frames_mels", "mels_frames"]  # the last two of the graph's input
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.hop_length <= self.win_length <= self.n_fft:
+            raise ValueError("hop_length, win_length and n_fft must not fall in this order")
+        if self.fmin_hz >= self.fmax_hz:
+            raise ValueError(f"fmin_hz {self.fmin_hz:g} is not below fmax_hz {self.fmax_hz:g}")
+        return self
+
+
 class Embedding(Pretrained):
     """A network that turns sound into vectors, as an ONNX file, and its papers; nothing is ever downloaded."""
 
@@ -234,18 +277,29 @@ class Embedding(Pretrained):
     hop_seconds: Annotated[float, Field(gt=0, le=600)]  # from one window to the next; window_seconds or less
     scaling: Literal["peak", "fixed"]  # peak: every window, less its mean, to this level; fixed: samples times it
     level: Positive  # the peak, or the factor, 1 for full scale +/-1
+    mel: ModelMel | None  # what the graph takes of a window; null: its samples
     output: Annotated[str, Field(min_length=1)]  # any tensor of the graph whose last axis is the vector
     pooling: Literal["mean", "max", "both"]  # over windows, and the frames that a window's output has
     copies: bool  # the night pool's copies too, or originals alone
     upsample: bool  # recordings of a lower rate are resampled, or refused
     licence: Annotated[str, Field(min_length=1)]  # as you declare it
     source: Annotated[str, Field(min_length=1)]  # as you declare it
-    training_data: Annotated[str, Field(min_length=1)]  # as you declare it
+    training_data: Annotated[
+        tuple[Name, ...], Field(min_length=1, strict=False)
+    ]  # names of data sets, as you declare it
 
     @model_validator(mode="after")
     def _gapless(self) -> Self:
         if self.hop_seconds > self.window_seconds:
             raise ValueError(f"hop_seconds {self.hop_seconds:g} is above window_seconds {self.window_seconds:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _audible(self) -> Self:
+        if self.mel and self.mel.fmax_hz > self.sample_rate_hz / 2:
+            raise ValueError(f"mel.fmax_hz {self.mel.fmax_hz:g} is above half of sample_rate_hz {self.sample_rate_hz}")
+        if self.mel and self.mel.win_length >= self.window_seconds * self.sample_rate_hz:
+            raise ValueError(f"mel.win_length {self.mel.win_length} is no shorter than window_seconds")
         return self
 
 
@@ -263,8 +317,10 @@ _TAKEN |= {"best_single", "control", "control_best_single"}
 
 
 class Embed(Section):
-    """night.embed and voice.embed: one arm a model, by name."""
+    """night.embed and voice.embed: one arm a model, by name; what is fitted on their vectors; the user's data."""
 
+    head: HeadChoice  # fitted on the vectors; best: the kind that wins on validation
+    data: Names  # names of your own data sets; one that a model was trained on is warned of
     models: dict[Annotated[str, AfterValidator(_free_name)], Embedding]  # by name; each is one more arm
 
 
@@ -313,6 +369,7 @@ class VoiceScan(AudioLimits):
 
     columns: Literal["all"] | Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]  # column_ids to take
     image_sizes: Literal["any", "one"]  # one: another size than most is Q_SIZE
+    near_duplicates: NearDuplicates  # group: their patients never part
 
 
 class VoiceLabels(Section):
@@ -403,9 +460,11 @@ class Train(Section):
 
 
 class Runtime(Section):
-    """runtime: how many processes; no result depends on it."""
+    """runtime: where tasks are computed, and how many at a time; no result depends on it."""
 
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1_024)]  # processes
+    backend: Literal["local", "ray"]  # this machine's cores, or the Ray cluster at RAY_ADDRESS
+    gpus_a_fold: Annotated[float, Field(ge=0, le=8)]  # on a cluster: what a training takes of a GPU
 
 
 class Night(Section):
@@ -441,6 +500,7 @@ class Voice(Section):
 
     subdbs: SubDbs  # which of the nine sub-databases
     control_seeds: Seeds  # one control model each, at the natural share of classes; empty: none
+    confounders: Confounders  # columns of the survey; null: age, sex, gender and device where they are there
     labels: VoiceLabels
     scan: VoiceScan
     mels: VoiceMels

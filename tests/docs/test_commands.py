@@ -30,9 +30,10 @@ OUTS = [
     for out in stage.get("do", stage)["outs"]
 ]
 LOCAL = {
-    "artifacts/voice/problems.csv",
     "artifacts/cohort/",
     "artifacts/cohort/scores.csv",
+    "artifacts/night/problems.csv",
+    "artifacts/voice/problems.csv",
 }  # written beside the outputs, for the user's eyes only
 RESULT = re.compile(r"(?:metrics|plots|artifacts)/[\w/.@<>{}-]*")
 PLACEHOLDER = re.compile(r"\{[^}]*\}|<[^>]*>")

@@ -40,6 +40,8 @@ STAGES += (
     "voice_baseline",
     "voice_evaluate",
     "voice_ensemble",
+    "voice_clinical",
+    "voice_confounders",
     "voice_report",
 )
 ARGUMENTS = {"voice_train": ["3"]}

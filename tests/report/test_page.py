@@ -223,8 +223,27 @@ def test_the_voice_page_reads_what_git_holds_and_nothing_else(tmp_path, monkeypa
     found = Read(VOICE)
     assert not {"audio", "img", "video"} & {tag for tag, _ in found.tags}
     assert "Networks at all: +0.05." in found.text
-    for told in ("<5", "withheld", "0.750"):
+    for told in ("<5", "withheld", "0.750", "Age alone: AUROC 0.900.", "61.5 (7.2)", HOSTILE, "likelihood ratio +"):
         assert told in found.text
+    flow = next(one["aria-label"] for one in found.all("svg") if one.get("aria-label", "").startswith("Flow"))
+    assert flow.startswith("Flow of patients: patients in the survey 45; left without a diagnosis <5;")
+    assert "positive 12; negative 28; … called positive withheld" in flow
+
+
+def test_the_voice_page_of_a_cohort_without_confounders_or_with_few_patients(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_voice()
+    empty = {name: {} for name in ("alone", "matched", "matched_over_folds", "strata", "added", "table_one")}
+    tree = {**empty, "columns": [], "answer": ["No confounders are named."], "voice": {"value": 0.7}}
+    Path("metrics/voice/confounders.json").write_text(json.dumps(tree))
+    few = {"n": "<5", "n_positive": "<5", "prevalence": None, "methods": {"soft_mean": {"reason": "few"}}}
+    Path("metrics/voice/clinical.json").write_text(json.dumps(few))
+    Path("plots/voice_clinical/decision.csv").write_text("curve,label,colour,threshold,net_benefit\n")
+    voice_report.main()
+    text = Read(VOICE).text
+    assert "No confounders are named." in text
+    assert "Table 1" not in text
+    assert "Not shown: a class has too few patients." in text
 
 
 def test_a_missing_output_is_named(tmp_path, monkeypatch):

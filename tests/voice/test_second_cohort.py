@@ -29,7 +29,7 @@ def cohort(n_positive: int, n_negative: int, *, n_blank: int = 0, overlap=None) 
 def tree_of(one: second_cohort.Cohort) -> dict:
     scored = second_cohort.score_cohort(one.labelled(), SETTINGS)
     surveyed = dict.fromkeys([*one.table["healthCode"], "00000000-0000-4000-8000-00000000ffff"], 1)
-    return second_cohort.summary_tree(one, scored, surveyed)
+    return second_cohort.summary_tree(one, scored, surveyed, SETTINGS.confidence)
 
 
 def test_scores_are_those_of_the_mean_score_and_of_the_decision() -> None:
@@ -40,6 +40,9 @@ def test_scores_are_those_of_the_mean_score_and_of_the_decision() -> None:
     assert tree["scores"]["sensitivity"]["value"] == pytest.approx(known["decision"][labels == 1].mean(), abs=1e-6)
     assert tree["scores"]["specificity"]["value"] == pytest.approx(1 - known["decision"][labels == 0].mean(), abs=1e-6)
     assert "auroc_pooled" not in tree["scores"]
+    called = known["decision"] == 1
+    assert tree["clinical"]["ppv"]["value"] == pytest.approx(labels[called].mean(), abs=1e-6)
+    assert {"npv", "lr_positive", "calibration_slope"} <= set(tree["clinical"])
     assert (tree["n"], tree["n_positive"], tree["people"], tree["without_diagnosis"]) == (50, 20, 56, 6)
     assert tree["without_recording"] == "<5"
     assert tree["at_prevalence"]["stated"] == 0.2
@@ -50,6 +53,7 @@ def test_small_classes_and_ids_are_not_told() -> None:
     few = cohort(3, 30)
     tree = tree_of(few)
     assert not {"sensitivity", "specificity"} & set(tree["scores"])
+    assert list(tree["clinical"]) == ["reason"]
     assert (tree["n"], tree["n_positive"]) == (33, "<5")
     scored = second_cohort.score_cohort(few.labelled(), SETTINGS)
     said = [*second_cohort.lines(few), *second_cohort.score_lines(few.labelled(), scored)]

@@ -89,7 +89,11 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
     tasks = [_task(training, number, out, state, single=len(numbers) == 1) for number in numbers]
     # Forking must find no thread pool here: a child would wait for its threads for ever.
     torch.set_num_threads(1)
-    fitted = list(map_tasks(_run_fold, tasks, workers=workers, label="folds", unit="fold"))
+    fitted = list(
+        map_tasks(
+            _run_fold, tasks, workers=workers, label="folds", unit="fold", needs_gpu=training.train.device == "cuda"
+        )
+    )
     for task, result in zip(tasks, fitted, strict=True):
         scores = {name: _scores(task.fold.subsets[name], result.probs[name]) for name in EVALUATED}
         write_run(task.folder / "live", result.history, result.selected_epoch, scores)

@@ -194,9 +194,10 @@ def _write_scores(out: Path, cohort: second_cohort.Cohort, survey: Demographics)
     labelled = cohort.labelled()
     if not len(labelled):
         raise DataError("nobody with a recording has a diagnosis in --survey: are its healthCodes those of the files?")
-    scored = second_cohort.score_cohort(labelled, load_section("voice.evaluate", Evaluate))
+    settings = load_section("voice.evaluate", Evaluate)
+    scored = second_cohort.score_cohort(labelled, settings)
     path = beside(out, ".summary.json")
-    write_json(path, second_cohort.summary_tree(cohort, scored, survey.labels))
+    write_json(path, second_cohort.summary_tree(cohort, scored, survey.labels, settings.confidence))
     tables = beside(out, ".tables")
     tables.mkdir(exist_ok=True)
     for name, table in second_cohort.curve_tables(labelled).items():

@@ -1,7 +1,8 @@
 """One function over many tasks in worker processes, results in task order.
 
 `map_tasks` is for code that is trusted: a worker that dies ends the stage. `map_isolated` is for decoders of files from
-anywhere, which may crash or hang: a worker that dies costs its file.
+anywhere, which may crash or hang: a worker that dies costs its file. Both go over a cluster where `runtime.backend`
+says so (`run/cluster.py`).
 """
 
 import contextlib
@@ -17,11 +18,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from tqdm import tqdm
 
 from evensong.errors import InputFault, ResourceError
+from evensong.run.cluster import ray_results
 from evensong.run.machine import die_with_parent, n_cores
 from evensong.params import load_section
 from evensong.schemas import Runtime
@@ -34,15 +36,28 @@ _START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
 _CONTEXT = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 # What a process does to itself. Any other signal comes from outside, and says nothing about the file.
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP}
+_A_PART = 8  # isolated tasks that go to one machine together
 
 
 def n_workers() -> int:
-    """Worker processes as ``runtime.workers`` says, at most four a core.
+    """Worker processes as ``runtime.workers`` says, at most four a core; ``runtime.backend`` has the tasks then.
 
     ``auto`` is one for each core this process may use.
     """
-    workers = load_section("runtime", Runtime).workers
-    return n_cores() if workers == "auto" else min(workers, 4 * n_cores())
+    runtime = load_section("runtime", Runtime)
+    _backend.is_ray, _backend.gpus = runtime.backend == "ray", runtime.gpus_a_fold
+    return n_cores() if runtime.workers == "auto" else min(runtime.workers, 4 * n_cores())
+
+
+@dataclass
+class _Backend:
+    """Where tasks go: workers of this process, or a Ray cluster."""
+
+    is_ray: bool = False
+    gpus: float = 0
+
+
+_backend = _Backend()
 
 
 def map_tasks(
@@ -53,6 +68,7 @@ def map_tasks(
     label: str,
     unit: str = "file",
     start_method: StartMethod = _START_METHOD,
+    needs_gpu: bool = False,
 ) -> Iterator[Result]:
     """Apply a function to every task and yield the results in task order.
 
@@ -63,12 +79,17 @@ def map_tasks(
         label: name on the progress bar, which shows on a terminal only.
         unit: what one task is, for the bar.
         start_method: fork shares what the parent has loaded; spawn starts clean.
+        needs_gpu: on a cluster, a task takes ``runtime.gpus_a_fold`` of one.
 
     Raises:
         ResourceError: a worker process died (killed, or out of memory).
     """
     with _bar(len(tasks), label, unit) as bar:
-        for result in _results(function, tasks, min(workers, len(tasks)), start_method):
+        if _backend.is_ray:
+            results = ray_results(function, tasks, cores=workers, gpus=_backend.gpus if needs_gpu else 0)
+        else:
+            results = _results(function, tasks, min(workers, len(tasks)), start_method)
+        for result in results:
             bar.update()
             yield result
 
@@ -146,6 +167,11 @@ def map_isolated(
         ResourceError: a worker was killed from outside, as happens when memory runs out.
     """
     found: dict[int, Result | InputFault] = {}
+    if _backend.is_ray:
+        parts = [_Part(function, tasks[at : at + _A_PART], seconds) for at in range(0, len(tasks), _A_PART)]
+        for found_there in map_tasks(_map_part, parts, workers=workers, label=label, unit=f"{_A_PART} {unit}s"):
+            yield from found_there
+        return
     with (
         _bar(len(tasks), label, unit) as bar,
         contextlib.closing(_outcomes(function, tasks, workers, seconds)) as outcomes,
@@ -156,6 +182,19 @@ def map_isolated(
                 found[done] = outcome
             bar.update()
             yield found.pop(index)
+
+
+@dataclass(frozen=True)
+class _Part(Generic[Task, Result]):
+    """Some tasks, each tried in a process of its own on the machine that has the part."""
+
+    function: Callable[[Task], Result]
+    tasks: Sequence[Task]
+    seconds: float
+
+
+def _map_part(part: _Part[Task, Result]) -> list[Result | InputFault]:
+    return list(map_isolated(part.function, part.tasks, workers=1, seconds=part.seconds, label=""))
 
 
 @dataclass

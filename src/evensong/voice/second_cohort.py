@@ -9,6 +9,7 @@ import pandas as pd
 
 from evensong.schemas import Evaluate
 from evensong.score import palette
+from evensong.score.clinical import calibration_line, count_decisions, decision_scores
 from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, Units, binary_scores, make_bootstrap, rounded, score, trees
 from evensong.score.intervals import INTERVAL
@@ -23,6 +24,10 @@ _RULES = RULES | {
     "auroc": "of score, over all people: every model scored everyone, so that it is one scale; DeLong's variance",
     "auprc, brier, calibration_error": "of score",
     "accuracy, balanced_accuracy, macro_f1, mcc, sensitivity, specificity": "of decision",
+    "clinical": (
+        "of decision; predictive values at the prevalence of these people; shares: Wilson's interval, likelihood "
+        "ratios: the log method's; calibration_slope and calibration_intercept of score (Cox 1958), Wald's"
+    ),
     "interval": f"{INTERVAL}; AUROC: Wilson's, with DeLong's variance; groups are people",
 }
 
@@ -120,10 +125,13 @@ def _units(labelled: pd.DataFrame) -> Units:
     )
 
 
-def summary_tree(cohort: Cohort, scored: Scored, surveyed: Mapping[str, int | None]) -> dict[str, Any]:
+def summary_tree(
+    cohort: Cohort, scored: Scored, surveyed: Mapping[str, int | None], confidence: float
+) -> dict[str, Any]:
     """Everything that may be told.
 
     Args:
+        confidence: of the intervals.
         surveyed: label by healthCode of everyone in the survey.
     """
     labelled = cohort.labelled()
@@ -140,6 +148,7 @@ def summary_tree(cohort: Cohort, scored: Scored, surveyed: Mapping[str, int | No
         "shared_with_training": overlap
         and {"recordings": overlap.n_recordings, "people": told(overlap.n_people), "ids": told(overlap.n_ids)},
         "scores": trees(_shown(labelled, scored)),
+        "clinical": _clinical(labelled, confidence),
         "at_prevalence": cohort.prevalence and _at_prevalence(labelled, cohort.prevalence),
     }
 
@@ -148,6 +157,16 @@ def _shown(labelled: pd.DataFrame, scored: Scored) -> dict[str, Estimate]:
     """Without what would count a few people, and the pooled AUROC, which is the AUROC here."""
     hidden = untold_scores(len(labelled), int(labelled["label"].sum())) | {"auroc_pooled"}
     return {name: one for name, one in scored.estimates().items() if name not in hidden}
+
+
+def _clinical(labelled: pd.DataFrame, confidence: float) -> dict[str, Any]:
+    """Of the decision, as `voice.clinical` has it of cross-validation; nothing where a class has few people."""
+    units = _units(labelled)
+    if untold_scores(len(units.labels), int(units.labels.sum())):
+        return {"reason": f"a class has fewer than {SMALLEST_COUNT} people"}
+    positive = units.labels == 1
+    decided = decision_scores(count_decisions(positive, units.predicted == 1), confidence)
+    return trees(decided | calibration_line(positive, units.probabilities[:, 1], confidence))
 
 
 def _at_prevalence(labelled: pd.DataFrame, prevalence: float) -> dict[str, float | None]:
