@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine: `make repro` and `make test`. `make` alone lists the rest.
+# `make repro` does everything on a fresh machine. `make` alone lists the rest.
 SHELL := /bin/sh
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -13,7 +13,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data repro night voice test test-fast test-docs fuzz kill lint lock licences docs plots
+.PHONY: help env data repro night voice plots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -23,13 +23,13 @@ env: $(READY) ## build .venv from requirements.lock
 $(READY): requirements.lock tools/set_up.sh
 	@sh tools/set_up.sh
 
-data: env ## get the sample data out of the store inside the repository, unless data/ is there
+data: env ## get data/ out of the store, unless it is there
 	@sh tools/get_sample.sh
 
 # DVC reads data/ before any stage does: it waits for a pipe for ever, and prints the name of a link that leads nowhere
 PREFLIGHT := evensong doctor --data >/dev/null
 
-repro: data ## run both tracks, and print the result
+repro: data ## run the whole pipeline, and print the result
 	@$(PREFLIGHT)
 	dvc repro
 	@evensong results
@@ -43,6 +43,22 @@ voice: data ## run the voice track
 	@$(PREFLIGHT)
 	dvc repro voice_report
 	@evensong results voice
+
+# the site and the plots page have an environment of their own, so that the pipeline's does not grow
+READY_DOCS := .venv-docs/.ready
+
+$(READY_DOCS): requirements-docs.lock | env
+	uv venv --quiet --clear --python .venv/bin/python .venv-docs
+	uv pip sync --quiet --python .venv-docs/bin/python requirements-docs.lock
+	touch $@
+
+plots: $(READY_DOCS) ## write the page of dvc plots show, to open without a network: dvc_plots/index.html
+	.venv-docs/bin/python tools/offline_plots.py
+	dvc config --local plots.html_template tmp/plots_page.html
+	dvc plots show
+
+# ---- for work on evensong itself: what follows stays out of a project of `evensong new` ----
+.PHONY: test test-fast test-docs fuzz kill lint lock licences docs
 
 # a file stays with one process, so that its fixtures are made once, in the order of tests/conftest.py; 16 processes are
 # enough on any machine
@@ -79,20 +95,7 @@ lock: env ## resolve pyproject.toml into requirements.lock anew
 licences: env ## write docs/licences.md: what the locked packages say of themselves
 	python tools/list_licences.py
 
-# the site and the plots page have an environment of their own, so that the pipeline's does not grow
-READY_DOCS := .venv-docs/.ready
-
-$(READY_DOCS): requirements-docs.lock | env
-	uv venv --quiet --clear --python .venv/bin/python .venv-docs
-	uv pip sync --quiet --python .venv-docs/bin/python requirements-docs.lock
-	touch $@
-
 docs: $(READY_DOCS) ## build site/, the documentation to open from the disk: site/index.html
 	python tools/list_parameters.py
 	python tools/site.py .state/site
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
-
-plots: $(READY_DOCS) ## write the page of dvc plots show, to open without a network: dvc_plots/index.html
-	.venv-docs/bin/python tools/offline_plots.py
-	dvc config --local plots.html_template tmp/plots_page.html
-	dvc plots show

@@ -1,6 +1,8 @@
 """A project of one's own holds the code and not the sample, and its pipeline asks for its own track's data alone."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from evensong.project import new_project
 from evensong.schemas import Params
 
 ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)\s#]+)")
 IS_CHECKOUT = (ROOT / ".git").exists()
 pytestmark = [
     pytest.mark.slow,
@@ -77,6 +80,33 @@ def test_dvc_reads_the_project(tmp_path: Path, track: str) -> None:
     stages = said(tmp_path / "mine", sys.executable, "-m", "dvc", "stage", "list", "--name-only").split()
     assert f"{track}_report" in stages
     said(tmp_path / "mine", sys.executable, "-m", "dvc", "dag")
+
+
+@pytest.mark.parametrize("track", ["night", "voice", "both"])
+def test_targets_and_links_lead_to_what_the_project_holds(tmp_path: Path, track: str) -> None:
+    folder = tmp_path / "mine"
+    new_project(folder, track)
+    text = (folder / "Makefile").read_text()
+    targets = set(re.findall(r"(?m)^([a-z-]+):", text))
+    tracks = {"night", "voice"} if track == "both" else {track}
+    assert targets == {"help", "env", "data", "repro", "plots"} | tracks
+    (phony,) = re.findall(r"(?m)^\.PHONY: ([a-z].*)", text)
+    assert set(phony.split()) == targets
+    named = {word for one in sorted(targets) for word in re.findall(r"tools/\S+", said(folder, "make", "-n", one))}
+    assert named == {f"tools/{path.name}" for path in (folder / "tools").iterdir()}
+    for page in [folder / "README.md", *(folder / "docs").glob("*.md")]:
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), (page.name, link)
+    sections = re.findall(r"(?m)^  # ---- (\w+):", (folder / "dvc.yaml").read_text())
+    assert set(sections) == tracks
+
+
+def test_a_project_without_data_says_where_they_come_from(tmp_path: Path) -> None:
+    new_project(tmp_path / "mine", "night")
+    shutil.rmtree(tmp_path / "mine/data")
+    done = subprocess.run(["sh", "tools/get_sample.sh"], cwd=tmp_path / "mine", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "evensong import" in done.stderr
 
 
 def test_presets_are_applied_in_order_and_the_next_commands_are_told(tmp_path: Path) -> None:

@@ -5,6 +5,10 @@ marker=.dvc/tmp/pulling-sample # left behind only when a pull was cut short: the
 if [ -e data ] && [ ! -e "$marker" ]; then
     exit 0
 fi
+if [ ! -e data.dvc ]; then
+    echo "ERROR: there is no data/ here: copy your recordings with evensong import, or into data/ as docs/ says" >&2
+    exit 1
+fi
 mkdir -p .dvc/tmp
 touch "$marker"
 # no --force: DVC completes a partial sample, and refuses where data/ holds anything it does not know

@@ -21,10 +21,12 @@ TRACKS = {"night": ("night",), "voice": ("voice",), "both": ("night", "voice")}
 _LEFT_OUT = re.compile(
     r"data\.dvc|dvc\.lock|\.dvc/sample-store/.*|metrics/.*|plots/.*|tests/.*|bench/.*|\.ci/.*|\.github/.*"
     r"|\.pre-commit-config\.yaml|README\.md|CONTRIBUTING\.md|CHANGELOG\.md|CITATION\.cff"
-    r"|tools/(make_sample_data|render_plots|list_licences)\.py|src/(?P<track>night|voice)_\w+\.py"
+    r"|mkdocs\.yml|tools/(?!set_up\.sh|get_sample\.sh|offline_plots\.py).*|src/(?P<track>night|voice)_\w+\.py"
 )
 _FOLDERS = {"night": ("data/night", "data/field"), "voice": ("data/voice/recordings", "data/voice/cohort")}
 _OTHER_WORDS = {"night": r"night", "voice": r"voice|ensemble"}
+_OWN_WORK = "# ---- for work on evensong itself"  # the Makefile's part that a project has no use for
+_LINK = re.compile(r"!?\[([^\]]*)\]\((?!https?:|#)([^)\s#]+)[^)]*\)")
 _README = """# {name}
 
 A project made by `evensong new --track {track}`. `evensong --help` lists the commands, `docs/` explains them.
@@ -60,6 +62,7 @@ def new_project(folder: Path, track: str, presets: Sequence[str] = ()) -> list[s
     _unpack(archive, folder, track)
     _write_config(folder)
     _keep_tracks(folder / "dvc.yaml", track)
+    _keep_targets(folder / "Makefile", track)
     for part in (part for one in TRACKS[track] for part in _FOLDERS[one]):
         (folder / part).mkdir(parents=True)
     if track != "voice":
@@ -68,6 +71,7 @@ def new_project(folder: Path, track: str, presets: Sequence[str] = ()) -> list[s
     commands = _commands(folder, track)
     text = _README.format(name=folder.resolve().name, track=track, commands="\n".join(f"$ {one}" for one in commands))
     (folder / "README.md").write_text(text, encoding="utf-8")
+    _mend_links(folder)
     committed = _commit(folder)
     return [f"{folder}: a project for {track}", *changes, committed, "next:", *(f"  {one}" for one in commands)]
 
@@ -100,9 +104,7 @@ def _keep_tracks(path: Path, track: str) -> None:
     yaml = YAML()
     yaml.width = 4_096
     tree = yaml.load(path.read_text(encoding="utf-8"))
-    for other in TRACKS["both"]:
-        if other in TRACKS[track]:
-            continue
+    for other in _others(track):
         is_other = re.compile(rf"({_OTHER_WORDS[other]})[_/ -]|\b({_OTHER_WORDS[other]})[,:]", re.IGNORECASE)
         for key in ("stages", "artifacts"):
             for name in [name for name in tree[key] if is_other.search(name)]:
@@ -111,8 +113,31 @@ def _keep_tracks(path: Path, track: str) -> None:
             tree[key] = [
                 one for one in tree[key] if not is_other.search(one if isinstance(one, str) else next(iter(one)))
             ]
-    with path.open("w", encoding="utf-8", newline="\n") as out:
-        yaml.dump(tree, out)
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    gone = "|".join(_others(track)) or "(?!)"
+    path.write_text(re.sub(rf"(?m)^  # ---- ({gone}): .*\n", "", text.getvalue()), encoding="utf-8", newline="\n")
+
+
+def _others(track: str) -> list[str]:
+    return [one for one in TRACKS["both"] if one not in TRACKS[track]]
+
+
+def _keep_targets(path: Path, track: str) -> None:
+    """Take out of the Makefile what is for work on evensong, and the other track."""
+    text = path.read_text(encoding="utf-8").partition(_OWN_WORK)[0].rstrip() + "\n"
+    for other in _others(track):
+        text = re.sub(rf"(?m)^{other}: .*\n(\t.*\n)+\n", "", text)
+        text = re.sub(rf"(?m)^(\.PHONY: .*) {other}\b", r"\1", text)
+    path.write_text(text, encoding="utf-8")
+
+
+def _mend_links(folder: Path) -> None:
+    """Leave the words of links in docs/ whose file stays behind."""
+    for page in sorted((folder / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        mended = _LINK.sub(lambda link: link[0] if (page.parent / link[2]).exists() else link[1], text)
+        page.write_text(mended, encoding="utf-8")
 
 
 def _commands(folder: Path, track: str) -> list[str]:
