@@ -71,6 +71,14 @@ def test_a_class_of_too_few_sources_is_noted(root: Path) -> None:
     ]
 
 
+def test_of_a_project_of_field_recordings_no_class_folder_is_asked(root: Path) -> None:
+    (root / "data/night").mkdir(parents=True)
+    settings = root / "params.yaml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("sources: clips ", "sources: field "))
+    ((level, what),) = lines_of(doctor_module._night, root)
+    assert (level, "data/field" in what) == ("ok", True)
+
+
 def test_a_pattern_that_finds_no_source_is_bad_and_the_other_checks_go_on(root: Path) -> None:
     put(root, "asio/owl.wav", "rain/rain.wav")
     findings = diagnose(root)

@@ -17,10 +17,10 @@ from evensong.errors import EvensongError, ResourceError
 from evensong.intake.names import counted
 from evensong.night.classes import class_of, list_clips
 from evensong.night.sources import GROUPS_FILE, assign_sources, read_groups
-from evensong.params import load_section
+from evensong.params import load_section, load_value
 from evensong.preflight import check_data
 from evensong.run.machine import n_cores
-from evensong.schemas import NightScan, Params
+from evensong.schemas import SOURCES, NightScan, Params
 
 _LEAST_FREE_GB = 5
 
@@ -189,6 +189,9 @@ def _night(root: Path) -> Iterator[Finding]:
     folder = root / "data/night"
     if not folder.is_dir():
         yield Finding("note", "no data/night here")
+        return
+    if load_value("night.sources", SOURCES, root / "params.yaml") == "field":
+        yield Finding("ok", "clips are cut from data/field (night.sources: field); evensong scan says what is in it")
         return
     settings = load_section("night.scan", NightScan, root / "params.yaml")
     class_names, entries = list_clips(folder, recursive=settings.recursive)

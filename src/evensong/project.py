@@ -134,9 +134,10 @@ def _keep_targets(path: Path, track: str) -> None:
 
 def _mend_links(folder: Path) -> None:
     """Leave the words of links in docs/ whose file stays behind."""
-    for page in sorted((folder / "docs").glob("*.md")):
+    docs = folder / "docs"
+    for page in sorted(docs.glob("*.md")):
         text = page.read_text(encoding="utf-8")
-        mended = _LINK.sub(lambda link: link[0] if (page.parent / link[2]).exists() else link[1], text)
+        mended = _LINK.sub(lambda link: link[0] if (docs / link[2]).exists() else link[1], text)
         page.write_text(mended, encoding="utf-8")
 
 

@@ -30,6 +30,25 @@ def test_every_part_that_holds_something(classes, field, cohort, project: Path) 
     assert files_of(project) == before
 
 
+def test_field_recordings_say_which_classes_no_split_can_hold_and_what_is_missing(field: Path, project: Path) -> None:
+    bring(project, Wish(field, sets_params=True))
+    (project / "data/field/far.csv").write_text("recording,begin_s,end_s,label\nnorth/a.wav,0,1,owl\n")
+    seen = look_at("field")
+    assert seen.tree["sources_by_class"] == {"owl": 2, "rain": 2}
+    said = "\n".join(seen.lines)
+    assert "owl: 2 annotations of 2 sources" in said
+    assert "fewer than three sources, so not one for each split: owl, rain;" in said
+    assert "night.index.min_sources: 3" in said
+    assert "NOTE: in the tables, not in the folder: no recording 'north/a.wav'" in said
+
+
+def test_classes_of_too_few_sources_are_told_before_any_run(classes: Path, project: Path) -> None:
+    bring(project, Wish(classes, group_pattern="^(.)"))
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace(r"group_pattern: ^(.+?)_take\d+$ ", "group_pattern: ^(.) "))
+    assert any("not one for each split: owl, rain" in line for line in look_at("night").lines)
+
+
 def test_a_refusal_is_the_stages_own(classes: Path, project: Path) -> None:
     bring(project, Wish(classes, group_pattern="(nothing)"))
     (project / "params.yaml").write_text(

@@ -175,3 +175,5 @@ def test_classes_of_few_sources_are_left_out_and_named():
     assert enough_sources(pool, 1)[1] == {}
     with pytest.raises(DataError, match=r"night\.index\.min_sources 4 leaves 0 of 3 classes"):
         enough_sources(pool, 4)
+    with pytest.raises(DataError, match=r"as fox has 3, owl has 3, wren has 1; .* correct night\.scan\.group_pattern"):
+        enough_sources(pool, 4)

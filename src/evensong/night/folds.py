@@ -147,9 +147,12 @@ def enough_sources(
     n_sources = own.groupby(pool["class_name"]).nunique()
     few = {str(name): int(n) for name, n in n_sources[n_sources < min_sources].items()}
     if few and len(n_sources) - len(few) < 2:
+        nearest = sorted(few, key=lambda name: (-few[name], name))
+        counts = some_of([f"{name} has {few[name]}" for name in nearest])
         raise DataError(
-            f"night.index.min_sources {min_sources} leaves {len(n_sources) - len(few)} of {len(n_sources)} classes; a "
-            "classifier needs two: lower it, or add recordings of other sources"
+            f"night.index.min_sources {min_sources} leaves {len(n_sources) - len(few)} of {len(n_sources)} classes, as "
+            f"{counts}; a classifier needs two: add recordings of other sources, lower it, or, where clips are grouped "
+            "too widely, correct night.scan.group_pattern"
         )
     return pool[~pool["class_name"].isin(few)].reset_index(drop=True), few
 

@@ -111,8 +111,8 @@ def _refuse_small_classes(table: pd.DataFrame, part_names: Sequence[str]) -> Non
         raise DataError(
             f"{named}; {len(part_names)} parts ({', '.join(part_names)}) need one source of every class each, and a "
             "source is never divided: add clips of other sources, ask for fewer parts (night.index.n_folds: 2 with "
-            "validation: none needs two sources), take the class out of data/night, or, where clips are grouped too "
-            "widely, correct night.scan.group_pattern"
+            f"validation: none needs two sources), leave such classes out (night.index.min_sources: {len(part_names)}) "
+            "or, where clips are grouped too widely, correct night.scan.group_pattern"
         )
 
 
