@@ -88,7 +88,7 @@ def test_class_of_too_few_sources_stops_the_index_and_leaves_the_last_one(night,
     night_scan.main()
     night_augment.main()
     with pytest.raises(
-        DataError, match=r"class crow: 2 sources; 3 parts .* add clips of other sources, .* min_sources: 3"
+        DataError, match=r"class crow: 2 sources; 3 parts .* add clips of other sources, .*min_sources: 3"
     ):
         night_index.main()
     assert INDEX.read_bytes() == before

@@ -277,7 +277,7 @@ def test_split_groups_spanning_groups_stay_whole_and_every_class_is_everywhere()
 def test_split_groups_class_with_too_few_sources_is_named(n_sources):
     pool = pool_of(private([4] * n_sources) + private([1] * 9, "crow"))
     with pytest.raises(
-        DataError, match=f"class owl: {n_sources} sources?; 3 parts .* add clips of other sources.* min_sources: 3"
+        DataError, match=f"class owl: {n_sources} sources?; 3 parts .* add clips of other sources.*min_sources: 3"
     ):
         split_groups(pool, RATIOS, part_names=SPLITS, seed=42)
 

@@ -108,6 +108,22 @@ def test_a_part_of_the_folds_never_stands_for_the_whole(run: Path) -> None:
     assert max(map(len, headline(run).splitlines())) <= 80
 
 
+def test_one_sub_database_is_not_compared_with_itself(run: Path) -> None:
+    write(
+        run,
+        "voice/details.json",
+        {**VOICE_DETAILS, "n_members": 1, "minus_baseline": {"soft_mean": {"auroc": {"value": 0.1}}}},
+    )
+    text = headline(run, ["voice"])
+    assert "AUROC, 80 patients, one sub-database" in text
+    assert "single" not in text
+    assert "fused" not in text
+    assert "network minus baseline, paired" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+    write(run, "voice/details.json", {**VOICE_DETAILS, "n_members": 2})
+    assert "fused minus best single" in headline(run, ["voice"])
+
+
 @pytest.mark.parametrize("tracks", [("night", "voice"), ("night",), ("voice",)])
 def test_three_places_and_eighty_columns(run: Path, tracks: tuple[str, ...]) -> None:
     lines = headline(run, tracks).splitlines()

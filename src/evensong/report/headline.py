@@ -101,17 +101,27 @@ def _night(root: Path) -> Iterator[Score]:
 def _voice(root: Path) -> Iterator[Score]:
     test, (n, part) = _read(root, _test_file("voice")), _counted(root, "voice")
     details = _read(root, Path("metrics/voice/details.json"))
-    patients = f"patients in {part}, fused" if part else "patients, sub-databases fused"
-    yield _flat(test, "voice_auroc", f"AUROC, {n} {patients}")
+    is_alone = _at(details, "n_members") == 1  # a fusion of one is that one
+    patients = f"patients in {part}" if part else "patients"
+    fused = ("" if part else ", one sub-database") if is_alone else ", fused" if part else ", sub-databases fused"
+    yield _flat(test, "voice_auroc", f"AUROC, {n} {patients}{fused}")
+    if not is_alone:
+        yield from _fusion(test, details)
+    yield _baseline(details, "baseline.auroc", _of(test, "voice_baseline_auroc"))
+    if _at(details, "minus_baseline"):
+        yield _nested(
+            details, "minus_baseline.soft_mean.auroc", f"{'network' if is_alone else 'fused'} minus baseline, paired"
+        )
+    for name in sorted(_at(details, "arms") or {}):
+        yield _nested(details, f"arms.{name}.auroc", name)
+
+
+def _fusion(test: Any, details: Any) -> Iterator[Score]:
+    """The best member, and what fusing gains over it."""
     best = _nested(details, "best_single.auroc", "best single sub-database")
     yield best._replace(value=_of(test, "voice_best_auroc"))
     gain = _nested(details, "minus_best_single.soft_mean.auroc", "fused minus best single, paired")
     yield gain._replace(value=_of(test, "voice_gain"))
-    yield _baseline(details, "baseline.auroc", _of(test, "voice_baseline_auroc"))
-    if _at(details, "minus_baseline"):
-        yield _nested(details, "minus_baseline.soft_mean.auroc", "fused minus baseline, paired")
-    for name in sorted(_at(details, "arms") or {}):
-        yield _nested(details, f"arms.{name}.auroc", name)
 
 
 _SCORES = {"night": _night, "voice": _voice}
