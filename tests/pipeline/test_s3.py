@@ -75,9 +75,9 @@ def test_what_is_pushed_comes_back_in_a_fresh_clone(repo: SmallRepo, tmp_path: P
     repo.must("dvc", "push")
     clone = fresh_clone(repo, tmp_path / "second")
     assert not (clone.folder / "data").exists()
-    clone.must("dvc", "pull")
+    clone.must("dvc", "pull", "data.dvc")
     assert contents(clone.folder / "data") == contents(repo.folder / "data")
-    assert "Everything is up to date" in clone.must("dvc", "push")
+    assert "Everything is up to date" in clone.must("dvc", "push", "data.dvc")
     assert repo.run("git", "grep", SECRET).returncode == 1
 
 
