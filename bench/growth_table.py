@@ -4,10 +4,10 @@
 
 Audio is made: half a second of noise at 8 kHz a clip, so that the cost a file is seen and not that of its sound. Beyond
 what a machine can hold as audio, the tables alone that earlier stages would have left (bench/index_growth.py). Every
-step is a process of its own in a temporary folder, one worker; CPU seconds and the largest resident memory are those
-that the operating system counts for it and its children. The exponent is the slope of log cost over log size between
-the smallest and the largest: 1 is linear, and less where start-up, which is in
-every number, still weighs. --model is a trained night model, for predict.
+step is a process of its own in a temporary folder, one worker; CPU seconds and the largest resident memory are what
+the operating system counts for it and its children. Growth is told between the two largest sizes: what one more costs,
+and the exponent, the slope of log cost over log size: 1 is linear, and less where start-up, which is in every number,
+still weighs. --model is a trained night model, for predict.
 """
 
 import argparse
@@ -239,16 +239,19 @@ def rows_of(family: Family, size: int, only: Sequence[str], model: Path) -> Iter
                 yield {"step": step.name, "size": size, "of": family.unit} | cost
 
 
-def exponents(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """By step, the slopes of CPU seconds and memory; start-up is in both, and makes small sizes look dear."""
+def growth(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """By step, between its two largest sizes: CPU ms that one more costs, exponents of CPU seconds and of memory."""
     table = pd.DataFrame(rows)
     found = {}
     for name, part in table.groupby("step", sort=False):
-        first, last = part.iloc[0], part.iloc[-1]
-        span = math.log(last["size"] / first["size"])
-        if span:
-            slopes = {key: math.log(max(last[key], 0.1) / max(first[key], 0.1)) / span for key in ("CPU s", "peak MB")}
-            found[str(name)] = {key: round(value, 2) for key, value in slopes.items()}
+        if len(part) > 1:
+            less, more = part.iloc[-2], part.iloc[-1]
+            span = math.log(more["size"] / less["size"])
+            slopes = {key: math.log(more[key] / less[key]) / span for key in ("CPU s", "peak MB")}
+            one_more_ms = 1000 * (more["CPU s"] - less["CPU s"]) / (more["size"] - less["size"])
+            found[str(name)] = {"one more, CPU ms": round(one_more_ms, 3)} | {
+                f"exponent of {key}": round(value, 2) for key, value in slopes.items()
+            }
     return found
 
 
@@ -265,11 +268,11 @@ def main() -> None:
             for row in rows_of(family, size, options.only, options.model.resolve()):
                 rows.append(row)
                 print(" ".join(f"{key} {value}," for key, value in row.items()), flush=True)
-    for name, slopes in exponents(rows).items():
-        print(f"{name}: exponent of CPU {slopes['CPU s']}, of memory {slopes['peak MB']}")
+    for name, found in growth(rows).items():
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
     if options.json:
-        found = {"rows": rows, "exponents": exponents(rows)}
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps({"rows": rows, "growth": growth(rows)}, indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
