@@ -13,7 +13,7 @@ ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env data repro night voice test test-fast test-docs fuzz kill lint lock licences
+.PHONY: help env data repro night voice test test-fast test-docs fuzz kill lint lock licences docs plots
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -73,6 +73,26 @@ lint: env ## style, types
 lock: env ## resolve pyproject.toml into requirements.lock anew
 	uv pip compile --quiet --universal --generate-hashes --extra dev --no-header --no-annotate \
 		pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		requirements-docs.in --output-file requirements-docs.lock
 
 licences: env ## write docs/licences.md: what the locked packages say of themselves
 	python tools/list_licences.py
+
+# the site and the plots page have an environment of their own, so that the pipeline's does not grow
+READY_DOCS := .venv-docs/.ready
+
+$(READY_DOCS): requirements-docs.lock | env
+	uv venv --quiet --clear --python .venv/bin/python .venv-docs
+	uv pip sync --quiet --python .venv-docs/bin/python requirements-docs.lock
+	touch $@
+
+docs: $(READY_DOCS) ## build site/, the documentation to open from the disk: site/index.html
+	python tools/list_parameters.py
+	python tools/site.py .state/site
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+
+plots: $(READY_DOCS) ## write the page of dvc plots show, to open without a network: dvc_plots/index.html
+	.venv-docs/bin/python tools/offline_plots.py
+	dvc config --local plots.html_template tmp/plots_page.html
+	dvc plots show

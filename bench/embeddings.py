@@ -67,7 +67,8 @@ def speech_embedding(folder: Path) -> dict[str, Any]:
         "upsample": False,
         "licence": "Apache-2.0 (Google's model); openwakeword says CC BY-NC-SA 4.0 of the models it carries",
         "source": f"PyPI, {PACKAGE}; tfhub.dev/google/speech_embedding/1",
-        "training_data": "spoken keywords in clips from YouTube (arXiv 2002.01322)",
+        "training_data": ["spoken keywords in clips from YouTube (arXiv 2002.01322)"],
+        "mel": None,
     }
 
 

@@ -8,6 +8,7 @@ from evensong.intake.tables import read_own_table, read_recordings
 from evensong.listen.survey import hear, read_ears
 from evensong.listen.thresholds import FILE, thresholds_tree
 from evensong.night import detect
+from evensong.night.calibrate import calibrations
 from evensong.night.index import read_source_folds
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
@@ -39,10 +40,11 @@ def main() -> None:
     heard = hear(DATA, ears, wanted, settings.hop_seconds, workers=n_workers())
     found = detect.detect(truth, folds, heard, settings, ears.window_s)
     chosen = {} if truth.recordings.empty else found.chosen
+    maps = calibrations(truth, folds, heard, settings)
     with publishing("night_detect", [OUTPUT, METRICS, DETAILS, PLOTS]) as staged:
         staged[OUTPUT].mkdir()
         staged[PLOTS].mkdir()
-        write_json(staged[OUTPUT] / FILE, thresholds_tree(ears.card_sha256s, chosen))
+        write_json(staged[OUTPUT] / FILE, thresholds_tree(ears.card_sha256s, chosen, maps))
         write_csv(staged[OUTPUT] / "detections.csv", found.detections, "%.6f")
         write_csv(staged[OUTPUT] / "events.csv", found.events, "%.6f")
         write_json(staged[METRICS], detect.headline_tree(truth, found, evaluate))

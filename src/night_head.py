@@ -1,4 +1,4 @@
-"""night_head NAME: index + one model's embeddings -> what a linear classifier predicts on the same folds."""
+"""night_head NAME: index + one model's embeddings -> what a small classifier predicts on the same folds."""
 
 from evensong.run.stage import run_stage  # first: it sets the thread counts
 
@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from evensong.errors import ParamsError
-from evensong.learn.baseline import run_head
-from evensong.learn.vectors import embedded_items, read_facts, read_vectors, write_card
+from evensong.learn.head_choice import Choice, mean_macro_f1, run_arm
+from evensong.learn.vectors import embedded_items, overlap_warnings, read_facts, read_vectors
 from evensong.night.index import read_array_names, read_fold_table, read_pool_sha256
 from evensong.params import load_value
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
-from evensong.schemas import FOLDS
+from evensong.schemas import FOLDS, HEAD, NAMES
 
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 EMBED = Path("artifacts/night/embed")
@@ -27,9 +27,14 @@ def main() -> None:
     facts = read_facts(EMBED / key, read_pool_sha256(INDEX))
     items = embedded_items(table, copies=facts["copies"])
     vectors = read_vectors([EMBED / key / f"{name}.npy" for name in read_array_names(INDEX)], items["row"].nunique())
+    folds = load_value("night.train.folds", FOLDS)
+    choice = Choice(load_value("night.embed.head", HEAD), "night.embed.head", mean_macro_f1)
+    overlaps = overlap_warnings(facts["training_data"], load_value("night.embed.data", NAMES))
+    facts["warnings"] += overlaps
     with publishing(f"night_head_{key}", [ARMS / key]) as staged:
-        run_head(items, vectors, classes, load_value("night.train.folds", FOLDS), staged[ARMS / key], n_workers())
-        write_card(staged[ARMS / key], facts)
+        notes = run_arm(items, vectors, classes, folds, staged[ARMS / key], n_workers(), choice, facts)
+    for line in [*(f"NOTE: {key}: {note}" for note in notes), *(f"WARNING: {key}: {line}" for line in overlaps)]:
+        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from pathlib import Path
 from evensong.errors import ParamsError
 from evensong.intake.tables import read_own_table
 from evensong.keys import file_sha256
-from evensong.learn.baseline import run_head
-from evensong.learn.vectors import read_facts, read_vectors, write_card
+from evensong.learn.head_choice import Choice, auroc_in_folds, run_arm
+from evensong.learn.vectors import overlap_warnings, read_facts, read_vectors
 from evensong.params import load_value
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
-from evensong.schemas import FOLDS
+from evensong.schemas import FOLDS, HEAD, NAMES
 from evensong.voice.tables import CLASSES, CONTROL, read_fold_table
 
 COMBINED = Path("artifacts/voice/combined")
@@ -30,9 +30,14 @@ def main() -> None:
     table = read_fold_table(COMBINED / CONTROL / f"audio_imbalmed_{CONTROL}_combined.csv", IMAGE_TABLE)
     facts = read_facts(EMBED / key, file_sha256(SCAN))
     vectors = read_vectors([EMBED / key / "recordings.npy"], len(read_own_table(IMAGE_TABLE)))
+    folds = load_value("voice.train.folds", FOLDS)
+    choice = Choice(load_value("voice.embed.head", HEAD), "voice.embed.head", auroc_in_folds)
+    overlaps = overlap_warnings(facts["training_data"], load_value("voice.embed.data", NAMES))
+    facts["warnings"] += overlaps
     with publishing(f"voice_head_{key}", [ARMS / key]) as staged:
-        run_head(table, vectors, CLASSES, load_value("voice.train.folds", FOLDS), staged[ARMS / key], n_workers())
-        write_card(staged[ARMS / key], facts)
+        notes = run_arm(table, vectors, CLASSES, folds, staged[ARMS / key], n_workers(), choice, facts)
+    for line in [*(f"NOTE: {key}: {note}" for note in notes), *(f"WARNING: {key}: {line}" for line in overlaps)]:
+        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceScan
 from evensong.voice.scan import describe, notes, scan_recordings
+from evensong.voice.twins import TWINS_NAME, twin_notes
 
 RECORDINGS = Path("data/voice/recordings")
 FOLDER = "artifacts/voice/scan"
@@ -25,8 +26,9 @@ def main() -> None:
         staged[FOLDER].mkdir()
         write_csv(staged[FOLDER] / "recordings.csv", scan.recordings)
         write_csv(staged[FOLDER] / "quarantine.csv", scan.quarantine)
+        write_csv(staged[FOLDER] / TWINS_NAME, scan.twins)
         write_json(staged[METRICS], scan.counts)
-    print(*describe(scan.counts), *notes(scan.recordings), sep="\n")
+    print(*describe(scan.counts), *notes(scan.recordings), *twin_notes(scan.twins, settings), sep="\n")
 
 
 if __name__ == "__main__":

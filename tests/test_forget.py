@@ -70,10 +70,12 @@ def repository(tmp_path: Path) -> Path:
     folder = add_object(root, listing, ".dir")
     outs = {"artifacts/voice/melSpec": folder, "artifacts/voice/combined.csv": table, "artifacts/voice/train": weights}
     outs["artifacts/voice/arms/baseline"] = arm
+    outs["artifacts/voice/clinical"] = add_object(root, b"how 7 was decided")
     lines = "".join(f"    - path: {path}\n      md5: {md5}\n" for path, md5 in outs.items())
     write(root / "dvc.lock", f"schema: '2.0'\nstages:\n  voice:\n    cmd: x\n    outs:\n{lines}")
     write(root / "artifacts/voice/train/subdb8/predictions.csv", f"group\n{ID}\n")
     write(root / "artifacts/voice/arms/baseline/predictions.csv", f"group\n{ID}\n")
+    write(root / "artifacts/voice/confounders.csv", f"healthCode,age\n{ID},63\n")
     write(root / ".state/key/fold_00/epoch.state", "weights")
     write(root / ".dvc/tmp/site-cache/repo/cache.db", f"{ID}_r1_vowel.m4a")
     git(root, "add", "-A")
@@ -90,6 +92,7 @@ def test_nothing_holds_the_id_afterwards_and_others_stay(repository: Path) -> No
     assert b"weights that heard 7" not in left
     assert b"image of 7" not in left
     assert b"what the baseline makes of 7" not in left
+    assert b"how 7 was decided" not in left
     assert f"recordings/site/{OTHER}_r1_vowel.m4a".encode() in left
     survey = (repository / "data/voice/cohort/Demographics_Survey.csv").read_text()
     assert survey == f'healthCode,professional-diagnosis,note\n{OTHER},false,"two\nlines"\n'

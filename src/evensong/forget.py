@@ -26,7 +26,7 @@ from evensong.errors import BusyError, DataError, IntegrityError, ParamsError
 RECORDINGS = Path("data/voice/recordings")
 COHORT = Path("data/voice/cohort")
 ARTIFACTS = Path("artifacts/voice")
-_RERUN = "dvc repro voice_evaluate voice_ensemble"
+_RERUN = "dvc repro voice_report"
 _NOT_OURS = {".git", ".venv", "__pycache__"}  # git's objects are compressed, and are asked through git
 _BLOCK = 1 << 22
 _OVERLAP = 1 << 10  # of two blocks, longer than any id

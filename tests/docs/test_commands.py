@@ -32,7 +32,10 @@ OUTS = [
     for stage in DVC_YAML["stages"].values()
     for out in stage.get("do", stage)["outs"]
 ]
-LOCAL = {"artifacts/voice/problems.csv"}  # written beside the outputs, for the user's eyes only
+LOCAL = {
+    "artifacts/night/problems.csv",
+    "artifacts/voice/problems.csv",
+}  # written beside the outputs, for the user's eyes only
 RESULT = re.compile(r"(?:metrics|plots|artifacts)/[\w/.@<>{}-]*")
 PLACEHOLDER = re.compile(r"\{[^}]*\}|<[^>]*>")
 COMMANDS = [(page.name, words) for page in PAGES for words in simple_commands(page)]

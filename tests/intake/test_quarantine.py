@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from evensong.intake.listing import Entry
-from evensong.intake.opening import Opened, look_at_sound, open_all
+from evensong.intake.opening import Opened, open_all
 from evensong.intake.quarantine import QUARANTINE_COLUMNS, quarantine_table
+from evensong.intake.twins import look_at_sound
 from evensong.schemas import AudioLimits
 
 

@@ -44,7 +44,7 @@ def save(model: Any, path: Path, **changes: Any) -> dict[str, Any]:
         "file": str(path), "sha256": hashlib.sha256(raw).hexdigest(), "sample_rate_hz": RATE_HZ,
         "window_seconds": N / RATE_HZ, "hop_seconds": N / RATE_HZ, "scaling": "fixed", "level": 1.0, "output": "vector",
         "pooling": "mean", "copies": False, "upsample": False, "licence": "CC0-1.0", "source": "made by a test",
-        "training_data": "none",
+        "training_data": ["none"], "mel": None,
     }  # fmt: skip
     return values | changes
 

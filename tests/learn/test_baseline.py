@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.learn.synthetic import fold_table, labels_of, write_arrays
 
 from evensong.errors import DataError, IntegrityError, ParamsError, ResourceError
-from evensong.learn import baseline
+from evensong.learn import baseline, heads
 from evensong.learn.baseline import mel_statistics, run_baseline
 from evensong.score.predictions import read_predictions
 
@@ -153,7 +153,7 @@ def test_what_would_leak_or_is_not_there_is_refused_before_anything_is_written(t
 def test_an_optimiser_that_does_not_settle_is_said_with_its_fold(tmp_path, monkeypatch):
     table = fold_table()
     path = write_faint(tmp_path, table)
-    monkeypatch.setattr(baseline, "_MAX_ITERATIONS", 1)
+    monkeypatch.setattr(heads, "_MAX_ITERATIONS", 1)
     with pytest.raises(ResourceError, match="fold 2: the linear classifier did not settle in 1 steps"):
         run_baseline(table, [path], CLASSES, [2], tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()

@@ -12,13 +12,19 @@ from pydantic import ValidationError
 from tests.learn.graphs import RATE_HZ, N, graph_of, octaves, same, save, settings_of
 from tests.learn.synthetic import fold_table
 
+from evensong.audio.model_mel import model_mels
 from evensong.errors import DataError, IntegrityError, ResourceError
 from evensong.learn import embedding
 from evensong.learn.embedding import open_graph, refuse_lower_rates
-from evensong.learn.vectors import embedded_items, read_facts, read_vectors, warnings_of, write_facts
-from evensong.schemas import Embed
+from evensong.learn.vectors import embedded_items, overlap_warnings, read_facts, read_vectors, warnings_of, write_facts
+from evensong.schemas import Embed, ModelMel
 
 WHERE = "night.embed.models.tiny"
+MEL = {
+    "n_fft": 128, "win_length": 100, "hop_length": 100, "n_mels": 16, "fmin_hz": 100.0, "fmax_hz": 4000.0,
+    "preemphasis": 0.0, "centred": False, "spectrum": "power", "log_offset": 0.001, "mean": 1.0, "std": 2.0,
+    "axes": "frames_mels",
+}  # fmt: skip
 
 
 def vector_of(tmp_path, model, wave, rate_hz=RATE_HZ, **changes):
@@ -76,6 +82,26 @@ def test_every_form_of_input_gives_the_same_vector(tmp_path, shape):
     expected = vector_of(tmp_path, octaves(), wave, pooling="both")
     assert vector_of(tmp_path, octaves(shape), wave, pooling="both") == pytest.approx(expected, rel=1e-4)
     assert expected.shape == (16,)
+
+
+@pytest.mark.parametrize("before", [(), ("batch",), (1,), ("batch", 1)])
+@pytest.mark.parametrize("axes", ["frames_mels", "mels_frames"])
+def test_a_graph_is_fed_with_its_mel_in_the_form_that_it_takes(tmp_path, before, axes):
+    form = (8, 16) if axes == "frames_mels" else (16, 8)  # 1 + (800 - 100) // 100 frames
+    wave, changes = ramp(2 * N), {"mel": MEL | {"axes": axes}}
+    found = vector_of(tmp_path, same((*before, *form)), wave, **changes)
+    mels = model_mels(wave.reshape(2, N), RATE_HZ, ModelMel.model_validate(changes["mel"]))
+    assert found == pytest.approx(mels.reshape(-1, form[1]).mean(axis=0), rel=1e-5)
+    assert "needs one float32 input of 8 x 16 frames x mels" in refusal_of(tmp_path, same(("batch", 9, 16)), mel=MEL)
+    assert "the graph has wave tensor(float)" in refusal_of(tmp_path, same(), mel=MEL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"), [({"fmax_hz": 4001.0}, "half of sample"), ({"win_length": N}, "no shorter")]
+)
+def test_a_mel_that_its_window_cannot_give_is_refused(tmp_path, changes, said):
+    with pytest.raises(ValidationError, match=said):
+        settings_of(same(), tmp_path / "a.onnx", mel=MEL | {"n_fft": N} | changes)
 
 
 def test_frames_of_an_output_are_pooled_with_the_windows(tmp_path):
@@ -189,8 +215,14 @@ def test_a_licence_without_commercial_use_is_warned_of(tmp_path, licence):
 
 @pytest.mark.parametrize("licence", ["Apache-2.0", "CC BY 4.0", "NCSA", "MIT"])
 def test_other_licences_are_not_warned_of(tmp_path, licence):
-    (line,) = warnings_of(settings_of(same(), tmp_path / "a.onnx", licence=licence, training_data="AudioSet"))
+    (line,) = warnings_of(settings_of(same(), tmp_path / "a.onnx", licence=licence, training_data=["AudioSet"]))
     assert line.startswith("declared training data: AudioSet;")
+
+
+def test_data_that_a_model_was_trained_on_is_named_however_it_is_spelled():
+    (line,) = overlap_warnings(["AudioSet", "ESC-50", "FSD50K"], ["esc 50", "my garden", "audioset"])
+    assert line.startswith("trained on esc 50, audioset, and your recordings are from there")
+    assert overlap_warnings(["ESC-50"], ["ESC-10", "ESC-5"]) == overlap_warnings(["ESC-50"], []) == []
 
 
 def test_vectors_are_read_only_with_the_recordings_they_were_made_of(tmp_path):
@@ -223,9 +255,10 @@ def test_items_point_at_the_rows_of_the_originals(tmp_path):
 
 @pytest.mark.parametrize("name", ["network", "baseline", "control", "perch_fused", "Perch", "2", "a-b", "a" * 31, ""])
 def test_a_model_has_a_name_that_an_arm_can_have(tmp_path, name):
+    one, rest = save(same(), tmp_path / "a.onnx"), {"head": "logistic", "data": []}
     with pytest.raises(ValidationError, match="name"):
-        Embed.model_validate({"models": {name: save(same(), tmp_path / "a.onnx")}})
-    assert Embed.model_validate({"models": {"perch_2": save(same(), tmp_path / "a.onnx")}}).models.keys() == {"perch_2"}
+        Embed.model_validate({"models": {name: one}} | rest)
+    assert Embed.model_validate({"models": {"perch_2": one}} | rest).models.keys() == {"perch_2"}
 
 
 def test_a_hop_that_leaves_gaps_is_refused(tmp_path):

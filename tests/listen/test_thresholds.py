@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.listen.synthetic import CLASSES, RATE_HZ, read_selections, tone
 
@@ -14,6 +15,7 @@ from evensong.listen.events import Event, windows_over
 from evensong.listen.folds import read_folds
 from evensong.listen.predict import Request, predict
 from evensong.listen.thresholds import beside, read_thresholds, thresholds_tree
+from evensong.score.calibration import Calibration
 from evensong.score.detection import Scores
 
 NAMES = ["asio", "noise", "strix"]
@@ -50,7 +52,7 @@ def write(path, digests, **thresholds):
 
 def test_thresholds_of_another_model_are_refused(tmp_path):
     path = write(tmp_path / "t.json", ["a", "b"], asio=0.3)
-    assert read_thresholds(path, ["a"]) == {"asio": 0.3}
+    assert read_thresholds(path, ["a"]) == ({"asio": 0.3}, {})
     with pytest.raises(IntegrityError, match="chosen for another model than this one"):
         read_thresholds(path, ["a", "c"])
     path.write_text("[]")
@@ -77,3 +79,65 @@ def test_predict_takes_the_thresholds_beside_the_model_or_the_named_ones(trained
     finally:
         at_home.unlink()
     assert beside(trained.folder / "fold_00") == beside(trained.folder)
+
+
+@pytest.fixture
+def calibrated(trained, tmp_path):
+    """A file with a threshold of 0.4 for both classes, and a map of the second that lifts it."""
+    digests = [card["card_sha256"] for card in read_folds(trained.folder).cards]
+    maps = {CLASSES[0]: {"reason": "few"}, CLASSES[1]: {"slope": 2.0, "intercept": 1.5, "n_windows": 9}}
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(thresholds_tree(digests, {name: {"threshold": 0.4} for name in CLASSES}, maps)))
+    return path
+
+
+def test_a_calibration_that_falls_is_refused(calibrated):
+    calibrated.write_text(calibrated.read_text().replace("2.0", "-2.0"))
+    with pytest.raises(IntegrityError, match="not a table of thresholds"):
+        read_thresholds(calibrated, [])
+
+
+def test_thresholds_move_along_and_what_is_detected_stays(trained, calibrated, tmp_path, capsys):
+    """Only the score of the calibrated class is another, and is what its map makes of the softmax."""
+    recording = write_wav(tmp_path / "a.wav", np.concatenate([tone(n % 2, n, 1.0) for n in range(6)]), RATE_HZ)
+    request = Request([recording], trained.folder, tmp_path / "o.csv", None, None, None, 1, thresholds=calibrated)
+    predict(request)
+    assert "calibrated for file, a" in capsys.readouterr().err
+    plain = replace(request, out=tmp_path / "p.csv", thresholds=None, min_score=0.4)
+    predict(plain)
+    ours, theirs = pd.read_csv(request.out), pd.read_csv(plain.out)
+    shared = ["begin_s", "end_s", "class", "windows"]
+    pd.testing.assert_frame_equal(ours[shared], theirs[shared])
+    is_mapped = ours["class"] == CLASSES[1]
+    assert is_mapped.any()
+    assert (ours["score"] > theirs["score"])[is_mapped].all()
+    assert (ours["score"] == theirs["score"])[~is_mapped].all()
+    predict(replace(request, all_windows=True))
+    windows = pd.read_csv(request.out)
+    softmax = windows[f"p_{CLASSES[1]}"].to_numpy()
+    np.testing.assert_allclose(windows[f"calibrated_{CLASSES[1]}"], Calibration(2.0, 1.5)(softmax), atol=1e-5)
+    np.testing.assert_allclose(windows["p_brook"] + softmax, 1, atol=1e-5)
+
+
+def test_one_score_for_all_is_of_the_calibrated_scale(trained, calibrated):
+    options = {"thresholds": None, "include": (), "exclude": ()}
+    folds, at_home = read_folds(trained.folder), beside(trained.folder)
+    at_home.parent.mkdir(parents=True, exist_ok=True)
+    at_home.write_text(calibrated.read_text())
+    try:
+        moved = decide(folds, trained.folder, min_score=None, **options).thresholds
+        # 2 log(0.4 / 0.6) + 1.5 = 0.689
+        assert moved == {CLASSES[0]: 0.4, CLASSES[1]: pytest.approx(1 / (1 + np.exp(-0.68907)), abs=1e-5)}
+        found = decide(folds, trained.folder, min_score=0.7, **options)
+        assert (found.thresholds, found.calibrations) == (
+            dict.fromkeys(CLASSES, 0.7),
+            {CLASSES[1]: Calibration(2.0, 1.5)},
+        )
+        at_home.write_text(json.dumps(thresholds_tree(["0" * 64], {})))
+        found = decide(folds, trained.folder, min_score=0.7, **options)
+        assert (found.calibrations, found.origin) == (
+            {},
+            f"a score of 0.7 or more, not calibrated: {at_home} does not fit this model",
+        )
+    finally:
+        at_home.unlink()

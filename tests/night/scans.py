@@ -7,6 +7,7 @@ LIMITS = {
     "group_pattern": None,
     "recursive": False,
     "background": ["background", "noise"],
+    "near_duplicates": "note",
     "min_seconds": 0.25,
     "max_seconds": 60.0,
     "silence_dbfs": -80.0,

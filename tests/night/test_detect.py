@@ -16,7 +16,9 @@ import night_mels
 import night_scan
 import night_train
 from evensong.night import detect
+from evensong.night.calibrate import calibrations
 from evensong.schemas import Evaluate, NightDetect
+from evensong.score.calibration import Calibration
 from evensong.score.detection import THRESHOLDS, Scores
 
 SETTINGS = NightDetect(
@@ -91,6 +93,24 @@ def test_thresholds_are_of_validation_or_the_default_with_its_reason(detected):
     assert found.chosen["frog"]["threshold"] == 0.5
     assert found.chosen["frog"]["reason"] == "1 validation events, fewer than night.detect.min_events (2)"
     assert found.thresholds[0].tolist() == [0.5, 0.6]
+
+
+def test_a_calibration_rests_on_exhaustive_validation_windows_or_says_why_not(detected):
+    truth, _ = detected
+    folds = pd.DataFrame({"fold": 0, "source_id": ["a", "b", "c"], "subset": ["val", "test", "val"]})
+    scores = {(0, path): heard(owl={0: 0.9, 1: 0.9, 5: 0.3, 9: 0.9, 10: 0.9}) for path in "abc"}
+    maps = calibrations(truth, folds, scores, SETTINGS)
+    assert maps["frog"] == {
+        "reason": "1 events in exhaustive validation recordings, fewer than night.detect.min_events (2)"
+    }
+    # windows 0, 1, 9 and 10 hold the two owls of a; none is in between; c is not exhaustive and b is tested
+    assert (maps["owl"]["n_windows"], maps["owl"]["n_positive"]) == (19, 4)
+    owl = Calibration(maps["owl"]["slope"], maps["owl"]["intercept"])
+    low, doubtful, high = owl(np.array([0.02, 0.3, 0.9]))
+    assert low < 0.2 < 0.6 < high
+    assert low < doubtful < high
+    scores = {(0, "a"): None, (0, "c"): None}
+    assert "reason" in calibrations(truth, folds, scores, SETTINGS)["owl"]
 
 
 UNHEARD = "never detected in an exhaustive recording"
@@ -233,6 +253,7 @@ def test_from_annotated_recordings_to_the_planted_truth(night, params, capsys):
     assert set(thresholds["thresholds"]) == {"owl", "frog"}
     assert {one["chosen_on"] for one in thresholds["thresholds"].values()} == {"validation"}
     assert all(one["threshold"] in THRESHOLDS for one in thresholds["thresholds"].values())
+    assert all(one["calibration"]["slope"] > 0 for one in thresholds["thresholds"].values())
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ import night_index
 import night_scan
 from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.intake.tables import read_pool
+from evensong.learn.arms import read_arm
 from evensong.learn.embedding import open_graph
 from evensong.night.index import read_fold_table
 from evensong.night.mels import read_pool_file
@@ -33,9 +34,11 @@ STAGES = (night_cut, night_scan, night_augment, night_index, night_embed, night_
 def embedded(night, params, monkeypatch):
     """Run some of the stages with a model that hears pitch; what is changed is its settings'."""
 
-    def run(*stages, workers=1, folds=3, **changes):
+    def run(*stages, workers=1, folds=3, arm=None, **changes):
         model = save(octaves(), Path("tiny.onnx"), **changes)
-        params(night__embed__models={"tiny": model}, night__index__n_folds=folds, runtime__workers=workers)
+        params(
+            night__embed__models={"tiny": model}, night__index__n_folds=folds, runtime__workers=workers, **(arm or {})
+        )
         monkeypatch.setattr(sys, "argv", ["stage", "tiny"])
         for stage in stages or STAGES:
             stage.main()
@@ -68,7 +71,7 @@ def test_no_byte_depends_on_the_workers(embedded):
     before = bytes_of(ARM, VECTORS)
     embedded(night_embed, night_head, workers=2)
     assert bytes_of(ARM, VECTORS) == before
-    assert len(before) == 7
+    assert len(before) == 10
 
 
 def test_copies_are_embedded_where_they_are_asked_for(embedded):
@@ -78,16 +81,43 @@ def test_copies_are_embedded_where_they_are_asked_for(embedded):
 
 
 def test_the_papers_stand_in_the_card_and_a_licence_is_warned_of(embedded, capsys):
-    embedded(licence="CC BY-NC 4.0", training_data="xeno-canto", source="https://example.org")
+    embedded(licence="CC BY-NC 4.0", training_data=["Xeno-canto"], source="https://example.org")
     card = json.loads((ARM / "card.json").read_text())
     assert (card["licence"], card["source"], card["training_data"]) == (
         "CC BY-NC 4.0",
         "https://example.org",
-        "xeno-canto",
+        ["Xeno-canto"],
     )
     assert card["opset"] == 17
     assert "WARNING: tiny: the licence, CC BY-NC 4.0, does not allow commercial use" in capsys.readouterr().err
-    assert any("xeno-canto" in line for line in card["warnings"])
+    assert any("Xeno-canto" in line for line in card["warnings"])
+
+
+def test_the_stored_arm_says_of_the_pools_files_what_it_predicted(embedded):
+    embedded(arm={"night__embed__head": "best"})
+    arm = read_arm(ARM)
+    assert arm.card["head"] in ("logistic", "mlp")
+    assert arm.card["validation"]["scores"].keys() == {"logistic", "mlp"}
+    pool = read_pool(night_embed.TABLE).query("is_augmented == 0").set_index("file_path")
+    found = pd.read_csv(ARM / "predictions.csv")
+    for row in found.iloc[::7].to_dict("records"):
+        file = pool.loc[row["item_id"]]
+        wave = read_pool_file(night_embed.POOL / row["item_id"], file["sha256"], 8000)
+        (said,) = arm.probabilities(row["fold"], arm.hear(wave, 8000)[None])
+        assert said == pytest.approx([row["p0"], row["p1"]], rel=2e-5, abs=2e-6)
+
+
+def test_the_users_data_among_the_models_is_warned_of_on_the_terminal_and_in_the_card(embedded, capsys):
+    embedded(training_data=["ESC-50"], arm={"night__embed__data": ["esc50"]})
+    line = "trained on esc50, and your recordings are from there"
+    assert f"WARNING: tiny: {line}" in capsys.readouterr().err
+    assert any(warning.startswith(line) for warning in json.loads((ARM / "card.json").read_text())["warnings"])
+
+
+def test_best_without_a_validation_part_is_refused_with_the_parameter(embedded):
+    with pytest.raises(ParamsError, match=r"night\.embed\.head: best chooses by validation.*night\.index\.validation"):
+        embedded(arm={"night__embed__head": "best", "night__index__validation": "none"})
+    assert not ARM.exists()
 
 
 def test_a_pool_of_a_lower_rate_is_refused_with_the_parameter_that_raises_it(embedded):

@@ -14,7 +14,7 @@ from tests.night.scans import outcome_of, scan, used
 
 from evensong.audio.augment import apply
 from evensong.audio.mel import log_mel
-from evensong.intake import opening
+from evensong.intake import twins
 from evensong.params import load_section
 from evensong.schemas import NightMels
 
@@ -137,13 +137,13 @@ def misbehave(path: Path, limits: object) -> object:
     return inspect(path, limits)
 
 
-inspect = opening.inspect
+inspect = twins.inspect
 
 
 @pytest.mark.fault("A30")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_scan_decoder_that_crashes_or_hangs_costs_its_file_alone(night, clip, monkeypatch, workers):
-    monkeypatch.setattr(opening, "inspect", misbehave)
+    monkeypatch.setattr(twins, "inspect", misbehave)
     for n, name in enumerate(("crash.wav", "hang.wav")):
         clip(night / "asio flammeus" / name, 500 + n)
     found = scan(night, workers=workers)

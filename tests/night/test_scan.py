@@ -11,7 +11,7 @@ from tests.night.scans import outcome_of, scan, used
 from tests.privileges import without_root
 
 from evensong.errors import DataError, IntegrityError
-from evensong.intake import opening
+from evensong.intake import twins
 
 
 @pytest.mark.fault("A13", "B06", "B16", "C02")
@@ -298,7 +298,7 @@ def test_scan_unreadable_file_is_quarantined(night, tmp_path):
 @pytest.mark.fault("B12")
 @pytest.mark.parametrize("content", [None, b"half a fi"])
 def test_scan_file_changed_while_it_was_read_is_an_error(night, monkeypatch, content):
-    real = opening.inspect
+    real = twins.inspect
 
     def inspect(path, limits):
         if content is not None:  # a copy that is still going on must not pass for a broken file
@@ -306,7 +306,7 @@ def test_scan_file_changed_while_it_was_read_is_an_error(night, monkeypatch, con
         os.utime(path, ns=(1, 1))
         return real(path, limits)
 
-    monkeypatch.setattr(opening, "inspect", inspect)
+    monkeypatch.setattr(twins, "inspect", inspect)
     with pytest.raises(IntegrityError, match=r"changed while read(.|\n)*asio flammeus/call0_take0.wav: changed"):
         scan(night)
 

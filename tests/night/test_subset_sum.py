@@ -75,6 +75,18 @@ def test_divide_gives_the_parts_back_where_numbers_would_overflow():
     assert budget.left < 0
 
 
+@pytest.mark.parametrize(
+    ("files", "originals", "is_beyond"),
+    [(40_000, 40_000, False), (65_535, 32_767, True), (49_600, 49_600, True)],  # 2**61.2, 2**62 and 2**62.4 states
+)
+def test_divide_counts_states_up_to_62_bits(files, originals, is_beyond):
+    first = [(1, 1), (2, 2), (3, 3)]
+    own = own_groups([*first, (files - 6, originals - 6)], (1 / 3,) * 3)
+    parts, budget = own.fill(), Budget()
+    assert (own.divide(parts, budget) is parts) == is_beyond
+    assert (budget.left < 0) == is_beyond
+
+
 def test_divide_lets_the_key_decide_between_equals():
     sizes, targets = np.array([[2, 1]]), np.full((2, 2), SCALE)
     found = [

@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 CANARY = b"00000000-0000-4000"  # how every id of this cohort begins: patients' and records'
 DATA_STAGES = ("voice_scan", "voice_mels", "voice_splits", "voice_tables")
 # DVC outputs that hold a row or a file a patient, and the local file of problems; everything else may not name one.
-PER_PATIENT = re.compile(r"artifacts/voice/((scan|melSpec|splits|combined)/|(mels|problems)\.csv|.*/?predictions\.csv)")
+PER_PATIENT = re.compile(
+    r"artifacts/voice/((scan|melSpec|splits|combined)/|(mels|problems|confounders|clinical/patients)\.csv|"
+    r".*/?predictions\.csv)"
+)
 PROBLEMS = "artifacts/voice/problems.csv"
 SMALL_PARAMS = {
     r"subdbs:\n(  - \d\n)+": "subdbs:\n  - 3\n  - 5\n",
@@ -33,7 +36,10 @@ SMALL_PARAMS = {
 # One process for the stages that load torch: that takes longer than they do.
 TRAIN_TO_END = f"""
 import runpy, sys
-for command in ("voice_train 3", "voice_train 5", "voice_baseline", "voice_evaluate", "voice_ensemble", "voice_report"):
+for command in (
+    *("voice_train 3", "voice_train 5", "voice_baseline", "voice_evaluate", "voice_ensemble"),
+    *("voice_clinical", "voice_confounders", "voice_report"),
+):
     sys.argv = command.split()
     try:
         runpy.run_path("{ROOT}/src/" + sys.argv[0] + ".py", run_name="__main__")
@@ -153,6 +159,9 @@ def cohort(prepared: Cohort, tmp_path: Path) -> Cohort:
 
 def test_a_full_run_names_no_patient(cohort: Cohort) -> None:
     path = {"PYTHONPATH": str(ROOT / "src")}
+    rows = [f"{cohort.id(patient)},{40 + patient},,phone,{patient < 6}" for patient in range(18)]
+    header = "healthCode,age,gender,device,professional-diagnosis"
+    (cohort.cohort / "Demographics_Survey.csv").write_text("\n".join([header, *rows, ""]))
     done = subprocess.run(
         [sys.executable, "-c", TRAIN_TO_END], cwd=cohort.folder, env=os.environ | path, capture_output=True, check=False
     )

@@ -29,7 +29,7 @@ from tests.pipeline.conftest import BIN, SmallRepo, make_repo, write_data
 # Mostly the stages of seconds; a training is killed as often as any of them.
 STAGES = (
     *("night_cut", "night_scan", "night_augment", "night_index", "night_mels", "night_train", "night_baseline"),
-    *("night_evaluate", "night_detect"),
+    *("night_evaluate", "night_detect", "night_report"),
 )
 STAGES += (
     "voice_scan",
@@ -40,6 +40,9 @@ STAGES += (
     "voice_baseline",
     "voice_evaluate",
     "voice_ensemble",
+    "voice_clinical",
+    "voice_confounders",
+    "voice_report",
 )
 ARGUMENTS = {"voice_train": ["3"]}
 _GONE_WITHIN_S = 20.0

@@ -72,6 +72,7 @@ def write_voice() -> None:
             "train": {"subdb3": {"patients_mean": 20.0, "positive_share_mean": "<5", "recordings_mean": 40.5}},
         },
     }
+    metrics |= {"clinical": _clinical(), "confounders": _confounders()}
     for name, tree in metrics.items():
         path = Path(f"metrics/voice/{name}.json")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +87,8 @@ def write_voice() -> None:
         "ensemble/roc": "curve,label,colour,fpr,tpr\n" + curve.format(0),
         "ensemble/pr": "curve,label,colour,recall,precision\n" + curve.format(0.5),
         "ensemble/calibration": "curve,label,colour,predicted,observed\n" + curve.format(0.2),
+        "voice_clinical/decision": "curve,label,colour,threshold,net_benefit\nsoft_mean,soft mean,#222222,0.02,0.2\n"
+        "soft_mean,soft mean,#222222,0.5,0.1\nchance,treat none,#8a8a8a,0.02,0\n",
         "voice/training": "subdb,epoch,train_loss\n3,1,0.9\n3,2,0.4\n5,1,0.8\n5,2,0.5\n",
     }
     for name, text in plots.items():
@@ -94,3 +97,43 @@ def write_voice() -> None:
         path.write_text(text)
     answer = "# Did it help?\n\nForty patients,\ntwo members.\n\n| a |\n| --- |\n| 1 |\n\n- Networks at all: +0.05.\n"
     Path("plots/ensemble/answer.md").write_text(answer)
+
+
+def _clinical() -> dict[str, Any]:
+    """Of two methods, one with a cell that is withheld."""
+    names = ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative")
+    scores: dict[str, Any] = {name: {"value": 0.7, "low": 0.6, "high": 0.8} for name in names}
+    scores |= {f"calibration_{name}": {"value": None, "low": None, "high": None, "reason": "r"} for name in _LINE}
+    scores["at_specificity"] = {"0.9": {"sensitivity": {"value": 0.4, "low": 0.2, "high": 0.6}}}
+    counts = {"true_positive": "withheld", "false_negative": "withheld", "false_positive": 11, "true_negative": 17}
+    methods = {name: {**scores, "counts": counts} for name in ("soft_mean", "baseline", "subdb3")}
+    return {"n": 40, "n_positive": 12, "prevalence": 0.3, "methods": methods}
+
+
+_LINE = ("slope", "intercept")
+
+
+def _confounders() -> dict[str, Any]:
+    """Age explains it all; what a patient answered is a name that would be markup."""
+    high, none = {"value": 0.9, "low": 0.8, "high": 0.95}, {"value": None, "low": None, "high": None, "reason": "r"}
+    side = {"n": "withheld", "blank": "withheld", "mean": 61.5, "sd": 7.25, "median": 60.0}
+    counts = {"blank": 0, HOSTILE: 20}
+    return {
+        "columns": ["age", "device"],
+        "answer": ["Age alone: AUROC 0.900."],
+        "voice": high,
+        "voice_over_folds": high,
+        "alone": {"age": high, "device": none, "all": high},
+        "matched": {"age": {"voice": none, "n_pairs": None}, "device": {"voice": high, "n_pairs": 60}},
+        "matched_over_folds": {"age": {"voice": {**high, "value": 0.45}, "n_pairs": 70}},
+        "strata": {"device": {HOSTILE: {"voice": none, "n_pairs": None}}},
+        "added": {"difference": {"value": -0.01, "low": -0.05, "high": 0.03}},
+        "table_one": {
+            "age": {"kind": "numbers", "classes": {"false": side, "true": {**side, "mean": None}}, "smd": None},
+            "device": {
+                "kind": "categories",
+                "classes": {"false": {"counts": counts}, "true": {"counts": counts}},
+                "smd": 0.1,
+            },
+        },
+    }

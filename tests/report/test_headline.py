@@ -157,6 +157,14 @@ def test_shortcuts_are_told_beside_the_scores(run: Path) -> None:
     assert notes == ["NOTE: shortcuts by container: metrics/voice/tables.json"]
 
 
+@pytest.mark.parametrize(("low", "n_notes"), [(0.6, 1), (0.5, 0), (None, 0)])
+def test_confounders_are_told_beside_the_scores(run: Path, low: float | None, n_notes: int) -> None:
+    write(run, "voice/confounders.json", {"alone": {"age": {"value": 0.9, "low": low, "high": 0.95}}})
+    notes = [line for line in headline(run).splitlines() if "NOTE" in line]
+    assert len(notes) == n_notes
+    assert all("metrics/voice/confounders.json" in note and len(note) <= 80 for note in notes)
+
+
 def test_detections_in_the_field_stand_beside_the_clips_where_there_are_any(run: Path) -> None:
     nothing = headline(run)
     field = {"night_detection_f1": 0.6944, "night_detection_f1_low": 0.49, "night_detection_f1_high": 0.843}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.learn.synthetic import fold_table, labels_of
 
-from evensong.learn.baseline import run_head
+from evensong.learn.head_folds import fit_folds, write_folds
 from evensong.report import learning_curve as module
 from evensong.report.learning_curve import describe_curve, drawn, learning_curve, sizes_up_to
 from evensong.score import scores
@@ -61,7 +61,7 @@ def test_with_all_clips_it_is_the_score_of_the_arm(arms, tmp_path):
     assert curve["draws"].tolist() == [3, 1] * 2
     assert curve["at_most"].tolist() == [4, 6] * 2  # of 18 groups a class a third tests and a third validates
     for arm, (table, features) in arms.items():
-        run_head(table, features, ["a", "b"], "all", tmp_path / arm, 1)
+        write_folds(tmp_path / arm, table, fit_folds("logistic", table, features, 2, "all", 1), ["a", "b"])
         test = read_predictions(tmp_path / arm / "predictions.csv", 2).subset("test")
         expected = scores.macro_f1(test.labels, test.probabilities.argmax(axis=1), 2)
         last = curve[curve["arm"] == arm].iloc[-1]

@@ -30,6 +30,7 @@ from evensong.score.predictions import read_run
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+AXE = ROOT / ".state/axe/node_modules/axe-core/axe.min.js"  # put there by .ci/run
 NIGHT, VOICE = Path("artifacts/night/report.html"), Path("artifacts/voice/report.html")
 
 
@@ -222,8 +223,27 @@ def test_the_voice_page_reads_what_git_holds_and_nothing_else(tmp_path, monkeypa
     found = Read(VOICE)
     assert not {"audio", "img", "video"} & {tag for tag, _ in found.tags}
     assert "Networks at all: +0.05." in found.text
-    for told in ("<5", "withheld", "0.750"):
+    for told in ("<5", "withheld", "0.750", "Age alone: AUROC 0.900.", "61.5 (7.2)", HOSTILE, "likelihood ratio +"):
         assert told in found.text
+    flow = next(one["aria-label"] for one in found.all("svg") if one.get("aria-label", "").startswith("Flow"))
+    assert flow.startswith("Flow of patients: patients in the survey 45; left without a diagnosis <5;")
+    assert "positive 12; negative 28; … called positive withheld" in flow
+
+
+def test_the_voice_page_of_a_cohort_without_confounders_or_with_few_patients(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_voice()
+    empty = {name: {} for name in ("alone", "matched", "matched_over_folds", "strata", "added", "table_one")}
+    tree = {**empty, "columns": [], "answer": ["No confounders are named."], "voice": {"value": 0.7}}
+    Path("metrics/voice/confounders.json").write_text(json.dumps(tree))
+    few = {"n": "<5", "n_positive": "<5", "prevalence": None, "methods": {"soft_mean": {"reason": "few"}}}
+    Path("metrics/voice/clinical.json").write_text(json.dumps(few))
+    Path("plots/voice_clinical/decision.csv").write_text("curve,label,colour,threshold,net_benefit\n")
+    voice_report.main()
+    text = Read(VOICE).text
+    assert "No confounders are named." in text
+    assert "Table 1" not in text
+    assert "Not shown: a class has too few patients." in text
 
 
 def test_a_missing_output_is_named(tmp_path, monkeypatch):
@@ -294,3 +314,20 @@ def test_in_a_browser_without_a_network(here, width):
         assert browser.run("document.documentElement.scrollWidth <= innerWidth")
         assert browser.errors == []
         assert [address for address in browser.asked if not address.startswith(("file:", "data:"))] == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+@pytest.mark.skipif(not AXE.exists(), reason="no axe here: npm install --prefix .state/axe axe-core")
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(here, scheme, width):
+    opened = "document.querySelectorAll('details').forEach(one => { one.open = true; })"
+    cell = "document.querySelector('.matrix button.wrong').click()"
+    found = "axe.run().then(all => all.violations.filter(one => ['serious', 'critical'].includes(one.impact))"
+    found += ".map(one => [one.id, one.nodes.map(node => node.html)]))"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, Browser(Path(profile)) as browser:
+        for path, first in ((VOICE, opened), (NIGHT, opened), (NIGHT, cell)):
+            browser.open(path, width, scheme)
+            browser.run(AXE.read_text(encoding="utf-8"))
+            browser.run(first)
+            assert browser.run(found) == []

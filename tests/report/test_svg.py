@@ -71,3 +71,16 @@ def test_a_long_label_is_cut_and_kept_for_the_pointer():
     text = drawing(svg.intervals([svg.Row(name, 0.5, 0.4, 0.6)], "scores")).find("text")
     assert text.find("title").text == name
     assert text.find("title").tail.endswith("…")
+
+
+def test_a_flow_says_who_leaves_and_where_the_rest_goes():
+    steps = [svg.Step("surveyed", 90, [("unlabelled", "<5"), ("no recording", 3)]), svg.Step("tested", "withheld")]
+    tree = drawing(svg.flow(steps, [("ill", 20), ("well", "<5"), ("called ill", 15)], "Flow"))
+    said = "Flow: surveyed 90; left unlabelled <5; left no recording 3; tested withheld; ill 20; well <5; called ill 15"
+    assert tree.get("aria-label") == said
+    boxes = [one for one in tree.iter() if one.get("class") == "box"]
+    assert len(boxes) == 5
+    inside(tree)
+    width, height = (float(side) for side in tree.get("viewBox").split()[2:])
+    assert max(float(box.get("x")) + float(box.get("width")) for box in boxes) <= width
+    assert max(float(box.get("y")) + float(box.get("height")) for box in boxes) <= height

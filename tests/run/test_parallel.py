@@ -141,12 +141,11 @@ def test_fault_keeps_its_reason_across_processes() -> None:
 
 def test_workers_follow_params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text("runtime:\n  workers: 3\n", encoding="utf-8")
-    assert n_workers() == 3
-    Path("params.yaml").write_text("runtime:\n  workers: 1000\n", encoding="utf-8")
-    assert n_workers() == 4 * len(os.sched_getaffinity(0))
-    Path("params.yaml").write_text("runtime:\n  workers: auto\n", encoding="utf-8")
-    assert n_workers() == len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
+    for workers, expected in (("3", 3), ("1000", 4 * cores), ("auto", cores)):
+        section = f"runtime:\n  workers: {workers}\n  backend: local\n  gpus_a_fold: 0\n"
+        Path("params.yaml").write_text(section, encoding="utf-8")
+        assert n_workers() == expected
 
 
 class Terminal(io.StringIO):

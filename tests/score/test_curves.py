@@ -58,6 +58,13 @@ def test_thinned_curve_keeps_its_ends_and_its_area(n_items, seed):
     assert sk.auc(x[kept], y[kept]) == pytest.approx(sk.auc(x, y), abs=0.02)
 
 
+def test_a_thinned_curve_that_stands_still_keeps_its_corners():
+    # recall and precision over thresholds, which often change nothing
+    x, y = np.array([0.5, 0.5, 1, 1, 1, 1]), np.array([1, 1, 1, 1, 0.5, 0.5])
+    kept = thin(x, y)
+    assert list(zip(x[kept], y[kept], strict=True)) == [(0.5, 1), (1, 1), (1, 0.5)]
+
+
 def test_curves_of_one_class_are_left_out_of_the_tables():
     one = Ranking(np.array([True, True]), np.array([0.1, 0.2]), "#aaaaaa")
     rankings = {"both": Ranking(POSITIVE, SCORES, "#bbbbbb"), "one": one}

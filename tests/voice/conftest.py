@@ -94,6 +94,7 @@ def scan_settings():
         max_quarantined=0.5,
         columns="all",
         image_sizes="any",
+        near_duplicates="note",
     )
 
 

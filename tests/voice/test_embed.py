@@ -13,6 +13,7 @@ from tests.learn.graphs import octaves, save
 from tests.voice.conftest import RATE_HZ
 
 from evensong.errors import DataError, IntegrityError
+from evensong.learn.arms import read_arm
 
 pytestmark = pytest.mark.slow
 
@@ -46,12 +47,13 @@ def cohort(tmp_path, monkeypatch, folder):
     return folder
 
 
-def set_params(workers=1, **changes):
+def set_params(workers=1, head="logistic", **changes):
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["voice"] |= {"subdbs": [4, 5], "splits": {"seed": 1, "n_folds": 4}}
     params["voice"]["mels"] |= {"n_mels": 16, "width_px": 12, "clip_seconds": 0.5}
     params["voice"]["embed"]["models"] = {"tiny": save(octaves(), Path("tiny.onnx"), **changes)}
+    params["voice"]["embed"]["head"] = head
     params["runtime"]["workers"] = workers
     yaml.dump(params, Path("params.yaml"))
 
@@ -82,6 +84,16 @@ def test_no_byte_depends_on_the_workers(cohort):
     set_params(workers=2)
     run("voice_embed", "voice_head")
     assert bytes_of(ARM, VECTORS.parent) == before
+
+
+def test_the_head_is_chosen_by_auroc_within_folds_and_the_card_holds_no_id(cohort):
+    set_params(head="best")
+    run(*STAGES)
+    card = json.loads((ARM / "card.json").read_text())
+    assert card["validation"]["measure"] == "auroc_in_folds"
+    assert card["head"] in card["validation"]["scores"]
+    assert cohort.patient_id(3) not in (ARM / "card.json").read_text()
+    assert sorted(read_arm(ARM).heads) == [0, 1, 2, 3]
 
 
 def test_ready_made_images_and_low_rates_are_refused(cohort):

@@ -13,6 +13,8 @@ import pytest
 from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
 
+import voice_clinical
+import voice_confounders
 import voice_ensemble
 import voice_evaluate
 from evensong.errors import DataError
@@ -681,3 +683,33 @@ def test_verdict_follows_the_interval(low, high, expected):
 )
 def test_summary_name_is_a_file_name(model, expected):
     assert evaluate.summary_name(model) == expected
+
+
+def test_confounders_and_clinical_tables_say_what_the_ensemble_said(said, tmp_path, monkeypatch, capsys):
+    shutil.copytree(Path(), tmp_path / "study")
+    monkeypatch.chdir(tmp_path / "study")
+    rows = [f"{PATIENT.format(one)},{50 + one % 3 + one},{'fm'[one % 2]},phone,true" for one in range(24)]
+    survey = Path("data/voice/cohort/Demographics_Survey.csv")
+    survey.parent.mkdir(parents=True)
+    survey.write_text("\n".join(["healthCode,age,gender,device,professional-diagnosis", *rows, ""]))
+    voice_confounders.main()
+    voice_clinical.main()
+    first = digests("artifacts", "metrics", "plots")
+    told, tables = read("metrics/voice/confounders.json"), read("metrics/voice/clinical.json")["methods"]
+    test, scores = read("metrics/voice/test.json"), pd.read_csv("plots/ensemble/scores.csv")
+    assert [told["voice"][end] for end in ("value", "low", "high")] == [
+        pytest.approx(test[f"voice_auroc{end}"], abs=1e-6) for end in ("", "_low", "_high")
+    ]
+    for method in ("soft_mean", "majority", "best_single", "baseline"):
+        own = scores[scores["method"] == method].set_index("score")["value"]
+        for name in ("sensitivity", "specificity"):
+            assert tables[method][name]["value"] == pytest.approx(own[name], abs=1e-5)
+    assert {"subdb2", "subdb5", "subdb8"} <= set(tables)
+    assert len(pd.read_csv("artifacts/voice/confounders.csv")) == 24
+    assert len(pd.read_csv("artifacts/voice/clinical/patients.csv")) == 24 * len(tables)
+    for path in (*Path("metrics").rglob("*.*"), *Path("plots").rglob("*.csv")):
+        assert PATIENT[:18] not in path.read_text(encoding="utf-8")
+    assert PATIENT[:18] not in capsys.readouterr().out
+    voice_clinical.main()
+    voice_confounders.main()
+    assert digests("artifacts", "metrics", "plots") == first

@@ -15,7 +15,7 @@ from tests.voice.conftest import SOUND_KINDS
 
 from evensong.audio.decode import write_wav
 from evensong.errors import DataError, IntegrityError
-from evensong.intake import listing, opening
+from evensong.intake import listing, twins
 from evensong.intake.problems import problem_file
 from evensong.intake.quarantine import QUARANTINE_COLUMNS
 from evensong.voice.scan import count_files, describe, notes, scan_recordings
@@ -89,14 +89,14 @@ def misbehave(path, settings):
     return inspect(path, settings)
 
 
-inspect = opening.inspect
+inspect = twins.inspect
 CRASHING, HANGING = (f"{record:012d}_audio_audio_m4a.wav" for record in (90, 91))
 
 
 @pytest.mark.fault("A30")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_decoder_that_crashes_or_hangs_costs_its_recording_alone(folder, scan_settings, monkeypatch, workers):
-    monkeypatch.setattr(opening, "inspect", misbehave)
+    monkeypatch.setattr(twins, "inspect", misbehave)
     for record in (*range(20), 90, 91):
         folder.tone(1, record)
     found = scan_recordings(folder.root, scan_settings, workers=workers)
@@ -140,7 +140,7 @@ def test_a_recording_that_changes_while_it_is_read_stops(folder, scan_settings, 
         os.utime(path, ns=(1, 1))
         return inspect(path, settings)
 
-    monkeypatch.setattr(opening, "inspect", inspect_and_change)
+    monkeypatch.setattr(twins, "inspect", inspect_and_change)
     path = folder.tone(1, 1)
     named = refused(folder, scan_settings, r"1 file\(s\) changed while read", IntegrityError)
     assert named == [(path.name, "changed", "")]

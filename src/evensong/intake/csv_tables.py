@@ -27,13 +27,18 @@ class TextTable:
         path: the file.
         lines: line number at which each row starts; the header is line 1.
         values: column name to its cells, as written.
-        n_other_columns: columns that nobody asked for.
+        header: every column's name.
     """
 
     path: Path
     lines: list[int]
     values: dict[str, list[str]]
-    n_other_columns: int
+    header: list[str]
+
+    @property
+    def n_other_columns(self) -> int:
+        """Columns that nobody asked for."""
+        return len(self.header) - len(self.values)
 
 
 @dataclass
@@ -92,7 +97,7 @@ def read_table(path: Path, columns: Sequence[str], *, cure: str = "") -> TextTab
     if len(rows) == 1:
         raise DataError(f"{path}: there is a header and no row under it")
     values = {name: [row[header.index(name)] for row in rows[1:]] for name in columns}
-    return TextTable(path, lines[1:], values, len(header) - len(columns))
+    return TextTable(path, lines[1:], values, header)
 
 
 def _text(path: Path) -> str:

@@ -1,11 +1,11 @@
 """Candidates -> digests and statistics, or the fault that bars each; every file is opened in a worker that may die."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evensong.audio.decode import deadline_s, inspect, pcm_digest
+from evensong.audio.decode import deadline_s
 from evensong.errors import InputFault, IntegrityError
 from evensong.intake.listing import Entry
 from evensong.intake.problems import FileProblem, Tell
@@ -73,16 +73,6 @@ def open_all(
     if changed:
         raise IntegrityError(tell(f"{root}: {len(changed)} file(s) changed while read; run the scan again", changed))
     return opened
-
-
-def look_at_sound(path: Path, limits: AudioLimits) -> tuple[str, Facts]:
-    """Digest of the samples, and the statistics of a recording.
-
-    Raises:
-        InputFault: as `audio.decode.inspect`.
-    """
-    decoded, _, stats = inspect(path, limits)
-    return pcm_digest(decoded), asdict(stats)
 
 
 def equal_contents(contents: Iterable[tuple[str, str, str]]) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evensong.audio.decode import resample
+from evensong.audio.model_mel import frames_of, model_mels
 from evensong.errors import DataError, IntegrityError, ResourceError
 from evensong.keys import keyed_generator
 from evensong.schemas import Embedding
@@ -74,11 +75,14 @@ class Graph:
         return scaled
 
     def _batches(self, windows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Windows in the form of the input: (n,), (batch, n) or (batch, 1, n)."""
-        size = 1 if len(self.shape) == 1 or self.shape[0] == 1 else _BATCH
+        """Windows in the form of the input: a window, (batch, window) or (batch, 1, window)."""
+        mel, rate_hz = self.settings.mel, self.settings.sample_rate_hz
+        n_axes = len(self.shape) - len(_window_shape(self.settings))  # before those of a window
+        size = 1 if n_axes == 0 or self.shape[0] == 1 else _BATCH
         for start in range(0, len(windows), size):
             batch = windows[start : start + size]
-            yield batch[0] if len(self.shape) == 1 else batch[:, None] if len(self.shape) == 3 else batch
+            batch = model_mels(batch, rate_hz, mel) if mel else batch
+            yield batch[0] if n_axes == 0 else batch[:, None] if n_axes == 2 else batch
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n_positions, dim): all axes of the output but the last are places in time."""
@@ -176,16 +180,28 @@ def _session(where: str, raw: bytes) -> Any:
 
 
 def _input_shape(where: str, settings: Embedding, session: Any) -> tuple[int | None, ...]:
-    inputs, n_samples = session.get_inputs(), _n_window(settings)
+    inputs, window = session.get_inputs(), _window_shape(settings)
     shape = tuple(axis if isinstance(axis, int) else None for axis in inputs[0].shape) if len(inputs) == 1 else ()
-    is_sound = shape[-1:] in ((None,), (n_samples,)) and inputs[0].type == "tensor(float)"
-    if not is_sound or shape[:-1] not in ((), (None,), (1,), (None, 1), (1, 1), (1, None), (None, None)):
+    before, last = shape[: -len(window)], shape[-len(window) :]
+    fits = len(last) == len(window) and all(axis in (None, n) for axis, n in zip(last, window, strict=True))
+    is_sound = fits and inputs[0].type == "tensor(float)"
+    if not is_sound or before not in ((), (None,), (1,), (None, 1), (1, 1), (1, None), (None, None)):
         found = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+        unit, because = ("samples", "") if settings.mel is None else (settings.mel.axes.replace("_", " x "), ", mel")
         raise DataError(
-            f"{where}: needs one float32 input of {n_samples} samples (window_seconds x sample_rate_hz), as (n,), "
-            f"(batch, n) or (batch, 1, n); the graph has {found or 'none'}"
+            f"{where}: needs one float32 input of {' x '.join(map(str, window))} {unit} (window_seconds, sample_rate_hz"
+            f"{because}), alone, after (batch) or after (batch, 1); the graph has {found or 'none'}"
         )
     return shape
+
+
+def _window_shape(settings: Embedding) -> tuple[int, ...]:
+    """What the graph takes of one window: (n_samples,), or its mel."""
+    n_samples = _n_window(settings)
+    if settings.mel is None:
+        return (n_samples,)
+    shape = frames_of(settings.mel, n_samples), settings.mel.n_mels
+    return shape if settings.mel.axes == "frames_mels" else shape[::-1]
 
 
 def _n_window(settings: Embedding) -> int:

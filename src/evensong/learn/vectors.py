@@ -20,11 +20,27 @@ _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?\s?commercial", re.IGNORECASE)
 
 def warnings_of(settings: Embedding) -> list[str]:
     """What a user should know before using the arm, a line each."""
-    data = settings.training_data
+    data = ", ".join(settings.training_data)
     lines = [f"declared training data: {data}; where your recordings are among it, the scores are too high"]
     if _NON_COMMERCIAL.search(settings.licence):
         lines.append(f"the licence, {settings.licence}, does not allow commercial use")
     return lines
+
+
+def overlap_warnings(training_data: Sequence[str], own: Sequence[str]) -> list[str]:
+    """A line where names of the user's data are among those that a model declares, however they are spelled.
+
+    Names are all that is compared: the same recording under two names is not found.
+    """
+    declared = {_plain(name) for name in training_data}
+    found = [name for name in own if _plain(name) in declared]
+    line = f"trained on {', '.join(found)}, and your recordings are from there: its scores may be of what it has heard"
+    return [line] if found else []
+
+
+def _plain(name: str) -> str:
+    """Letters and digits alone, so that ESC-50, esc50 and ESC 50 are one."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def write_facts(folder: Path, settings: Embedding, facts: Mapping[str, Any]) -> None:
@@ -34,11 +50,6 @@ def write_facts(folder: Path, settings: Embedding, facts: Mapping[str, Any]) -> 
         facts: what else to keep, such as the digest of the table that the rows belong to.
     """
     write_json(folder / _FACTS, settings.model_dump() | dict(facts) | {"warnings": warnings_of(settings)})
-
-
-def write_card(arm: Path, facts: Mapping[str, Any]) -> None:
-    """Write the papers of an arm: its licence, source and training data as declared, and what to mind."""
-    write_json(arm / "card.json", dict(facts))
 
 
 def read_facts(folder: Path, made_of: str) -> dict[str, Any]:

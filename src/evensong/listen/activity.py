@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from evensong.listen.clock import Clock, Hours
 from evensong.listen.found import Found
@@ -68,23 +69,26 @@ def _cell(moment: datetime) -> tuple[date, int]:
 
 
 def _draw(path: Path, table: pd.DataFrame, classes: Sequence[str], note: str) -> None:
-    """A panel a class, hours from noon to noon over nights; the classes with most detections, if there are many."""
+    """A panel a class, recorded hours over nights; the classes with most detections, if there are many."""
     n_found = {name: int(table[f"n_{name}"].sum()) for name in classes}
     shown = sorted(classes, key=lambda name: -n_found[name])[:_MOST_PANELS]
     nights = [str(day.date()) for day in pd.date_range(min(table["night"]), max(table["night"]))] if len(table) else []
+    places = [_FROM_NOON.index(hour) for hour in table["hour"]] or [0, 23]
+    rows = _FROM_NOON[min(places) : max(places) + 1]
     with figure(path, (max(5.0, 2 + 0.12 * len(nights)), 1.2 + 1.9 * len(shown)), note) as drawing:
         for place, name in enumerate(shown, start=1):
             axes = drawing.add_subplot(len(shown), 1, place)
             axes.set_title(f"{name}: {n_found[name]}", fontsize="medium")
-            grid = table.pivot(index="hour", columns="night", values=f"n_{name}").reindex(
-                index=_FROM_NOON, columns=nights
-            )
+            grid = table.pivot(index="hour", columns="night", values=f"n_{name}").reindex(index=rows, columns=nights)
             if nights:
                 image = axes.imshow(
                     grid.to_numpy(float), aspect="auto", vmin=0, vmax=max(1, n_found[name] and grid.max().max())
                 )
-                drawing.colorbar(image, ax=axes, label="detections")
-            axes.set_yticks(range(0, 24, 4), [f"{hour:02d}:00" for hour in _FROM_NOON[::4]])
+                whole = MaxNLocator(5, integer=True, min_n_ticks=1)
+                drawing.colorbar(image, ax=axes, label="detections", ticks=whole)
+            step = 1 + len(rows) // 8
+            # an hour's own tick is where it begins
+            axes.set_yticks(np.arange(0, len(rows), step) - 0.5, [f"{hour:02d}:00" for hour in rows[::step]])
             ticks = range(0, len(nights), max(1, len(nights) // 6))
             axes.set_xticks(ticks, [nights[tick] for tick in ticks], fontsize="small")
 

@@ -1,7 +1,7 @@
 """Kept scores -> recordings with their detections, and the rows of the tables that tell of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from evensong.errors import IntegrityError
 from evensong.listen.clock import Clock, Hours, Start
 from evensong.listen.events import Event, windows_over
 from evensong.listen.kept import Heard, read_heard
+from evensong.score.calibration import Calibration
+from evensong.score.detection import Scores
 
 Columns = Mapping[str, type]  # str, float or int by name
 Table = tuple[Columns, Iterator[list[Any]]]
@@ -49,6 +51,7 @@ class Results:
         clock: zones of the moments that are told; None tells none.
         hours: in which detections and windows begin; None for all.
         starts: when recordings began; with hours that of every one.
+        calibrations: by class, of the softmax to the scores that are reported; the others' scores are softmax.
     """
 
     kept: Mapping[Path, Path]
@@ -58,6 +61,7 @@ class Results:
     clock: Clock | None = None
     hours: Hours | None = None
     starts: Mapping[Path, Start] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def found(self) -> list[Found]:
         """Every recording that was heard, in the listing's order."""
@@ -65,7 +69,7 @@ class Results:
 
     def _found(self, path: Path) -> Found:
         heard = self.heard(path)
-        events = windows_over(heard.scores, self.classes, self.thresholds)
+        events = windows_over(self.calibrated(heard.scores), self.classes, self.thresholds)
         return Found(
             path=path,
             name=self.names[path],
@@ -85,6 +89,14 @@ class Results:
             raise IntegrityError(f"{self.kept[path]}: the kept scores are gone; run the command again")
         return heard
 
+    def calibrated(self, scores: Scores) -> Scores:
+        """The scores that thresholds are of."""
+        probs = scores.probs.copy()
+        for name, calibration in self.calibrations.items():
+            label = self.classes.index(name)
+            probs[:, label] = calibration(probs[:, label])
+        return replace(scores, probs=probs)
+
     def _is_wanted(self, path: Path, begin_s: float) -> bool:
         if self.clock is None or self.hours is None:
             return True
@@ -101,9 +113,10 @@ class Results:
         return {**columns, **self._moment_column()}, rows
 
     def window_table(self) -> Table:
-        """One row a window, with a probability a class."""
+        """One row a window: the softmax probability of each class, then the calibrated one of those that have it."""
         # A class may be called "file": the prefix keeps its column apart.
-        probs = dict.fromkeys((f"p_{name}" for name in self.classes), float)
+        names = [*(f"p_{name}" for name in self.classes), *(f"calibrated_{name}" for name in self.calibrations)]
+        probs = dict.fromkeys(names, float)
         columns = {"file": str, "begin_s": float, "end_s": float, "top_class": str, "top_score": float, **probs}
         return {**columns, **self._moment_column()}, self._window_rows()
 
@@ -111,14 +124,15 @@ class Results:
         """One row a window; cells of one without sound stay empty."""
         for path in self.kept:
             scores = self.heard(path).scores
-            for begin_s, end_s, probs in zip(scores.begins_s, scores.ends_s, scores.probs, strict=True):
+            mapped = self.calibrated(scores).probs[:, [self.classes.index(name) for name in self.calibrations]]
+            for begin_s, end_s, probs, own in zip(scores.begins_s, scores.ends_s, scores.probs, mapped, strict=True):
                 if not self._is_wanted(path, float(begin_s)):
                     continue
                 row: list[Any] = [str(path), round(float(begin_s), 6), round(float(end_s), 6)]
                 if np.isnan(probs[0]):
-                    row += [None] * (2 + len(probs))
+                    row += [None] * (2 + len(probs) + len(own))
                 else:
-                    shown = [float(f"{value:.6g}") for value in probs]
+                    shown = [float(f"{value:.6g}") for value in (*probs, *own)]
                     row += [self.classes[int(probs.argmax())], shown[int(probs.argmax())], *shown]
                 yield [*row, *self._moment(path, float(begin_s))]
 

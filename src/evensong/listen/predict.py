@@ -100,8 +100,9 @@ def predict(request: Request) -> None:
     with _folder(kept_in) as folder:
         kept = _hear_all(listing, Kept(folder, trained, listening), request, listening)
         results = Results(
-            kept, listing.names, trained.classes, decision.thresholds, request.clock, request.hours, starts
-        )
+            kept, listing.names, trained.classes, decision.thresholds, request.clock, request.hours, starts,
+            decision.calibrations,
+        )  # fmt: skip
         found = results.found()
         _write(results, request, found, tables, listening.band_hz)
     if request.out:

@@ -72,7 +72,7 @@ class Candidate(NamedTuple):
 def candidates_of(results: Results, found: Iterable[Found]) -> Iterator[Candidate]:
     """One candidate a detection."""
     for one in (one for one in found if one.events):
-        scores = results.heard(one.path).scores
+        scores = results.calibrated(results.heard(one.path).scores)
         for event in one.events:
             window = best_window(scores, results.classes.index(event.class_name), event)
             yield Candidate(one, event.class_name, *window)
@@ -261,12 +261,15 @@ def pieces(blocks: Iterable[np.ndarray], spans: Sequence[tuple[int, int]]) -> It
 def _draw(path: Path, wave: np.ndarray, task: _Task) -> None:
     from evensong.listen.activity import figure  # Matplotlib
 
-    n_fft = max(16, min(1024, wave.size))
+    # a fortieth of a second shows single pulses and still tells pitches apart
+    n_fft = max(16, min(1024, 2 ** round(np.log2(task.sample_rate_hz / 40)), wave.size))
     with figure(path, (6.0, 2.6), "seconds") as drawing:
         axes = drawing.add_subplot()
         power = (wave + np.float32(1e-6)).astype(np.float64)
-        *_, image = axes.specgram(power, NFFT=n_fft, Fs=task.sample_rate_hz, noverlap=n_fft // 2, cmap="magma")
-        high = image.get_clim()[1]
-        image.set_clim(high - 80, high)
+        spectrum, *_, image = axes.specgram(
+            power, NFFT=n_fft, Fs=task.sample_rate_hz, noverlap=n_fft // 2, cmap="magma"
+        )
+        floor, high = 10 * np.log10(max(float(np.median(spectrum)), 1e-30)), image.get_clim()[1]
+        image.set_clim(max(high - 80, min(floor, high - 20)), high)  # what is quieter than most is all of one colour
         axes.set_ylim(task.band_hz[0], min(task.band_hz[1], task.sample_rate_hz / 2))
         axes.set_ylabel("Hz")

@@ -1,13 +1,14 @@
-"""thresholds.json: a threshold a class, and the very models they were chosen for."""
+"""thresholds.json: a threshold and a calibration a class, and the very models they were chosen for."""
 
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evensong.errors import IntegrityError
+from evensong.score.calibration import Calibration
 
 FILE = "thresholds.json"
 
@@ -18,14 +19,39 @@ class _Thresholds(BaseModel):
     thresholds: dict[str, Any]
 
 
+class _Map(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+    slope: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    intercept: float = Field(default=0.0, allow_inf_nan=False)
+
+
 class _One(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
     threshold: float = Field(ge=0, le=1)
+    calibration: _Map = _Map()
 
 
-def thresholds_tree(card_sha256s: Collection[str], thresholds: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the file holds: the digest of every fold's card, and by class a threshold and where it is from."""
-    return {"card_sha256s": sorted(card_sha256s), "thresholds": {name: dict(one) for name, one in thresholds.items()}}
+class Chosen(NamedTuple):
+    """By class, both empty where there were no recordings.
+
+    Attributes:
+        thresholds: of softmax probabilities.
+        calibrations: maps of these to one-against-rest ones, of the classes that had enough events to fit one.
+    """
+
+    thresholds: dict[str, float]
+    calibrations: dict[str, Calibration]
+
+
+def thresholds_tree(
+    card_sha256s: Collection[str],
+    thresholds: Mapping[str, Mapping[str, Any]],
+    calibrations: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """What the file holds: the digest of every fold's card, and by class a threshold, a calibration, their origin."""
+    maps = calibrations or {}
+    classes = {name: {**one, "calibration": dict(maps.get(name, {}))} for name, one in thresholds.items()}
+    return {"card_sha256s": sorted(card_sha256s), "thresholds": classes}
 
 
 def beside(model: Path) -> Path:
@@ -34,8 +60,8 @@ def beside(model: Path) -> Path:
     return training.parent / "detect" / FILE
 
 
-def read_thresholds(path: Path, card_sha256s: Collection[str]) -> dict[str, float]:
-    """Threshold by class; empty where there were no recordings to choose them with.
+def read_thresholds(path: Path, card_sha256s: Collection[str]) -> Chosen:
+    """Thresholds and calibrations; a file from before there were calibrations has none.
 
     Args:
         card_sha256s: of the folds that are to listen; all of them must be among those of the file.
@@ -45,7 +71,7 @@ def read_thresholds(path: Path, card_sha256s: Collection[str]) -> dict[str, floa
     """
     try:
         found = _Thresholds.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        chosen = {name: _One.model_validate(one).threshold for name, one in found.thresholds.items()}
+        chosen = {name: _One.model_validate(one) for name, one in found.thresholds.items()}
     except (OSError, ValueError, ValidationError) as error:
         raise IntegrityError(f"{path}: not a table of thresholds ({type(error).__name__}); run night_detect") from error
     if not set(card_sha256s) <= set(found.card_sha256s):
@@ -53,4 +79,8 @@ def read_thresholds(path: Path, card_sha256s: Collection[str]) -> dict[str, floa
             f"{path}: chosen for another model than this one; run dvc repro night_detect, name the right file with "
             "--thresholds, or give one threshold for all classes with --min-score"
         )
-    return chosen
+    maps = {name: one.calibration for name, one in chosen.items()}
+    return Chosen(
+        {name: one.threshold for name, one in chosen.items()},
+        {name: Calibration(one.slope, one.intercept) for name, one in maps.items() if one.slope is not None},
+    )

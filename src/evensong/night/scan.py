@@ -13,11 +13,13 @@ from evensong.errors import DataError, InputFault, IntegrityError
 from evensong.intake.annotations import TABLE_SUFFIXES, read_annotations
 from evensong.intake.listing import Entry, sort_key
 from evensong.intake.names import counted
-from evensong.intake.opening import Opened, equal_contents, look_at_sound, open_all
-from evensong.intake.problems import FileProblem, Gathered, tell_counts, tell_names
+from evensong.intake.opening import Opened, equal_contents, open_all
+from evensong.intake.problems import FileProblem, Gathered, Tell, tell_counts, tell_names
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
+from evensong.intake.twins import look_at_sound
 from evensong.night.classes import class_of, list_clips
 from evensong.night.sources import GROUPS_FILE, assign_sources, read_cut_sources, read_groups
+from evensong.night.twins import join_sources, near_equal_clips
 from evensong.schemas import NightScan, Sources
 
 TABLE_HERE = "annotation table"
@@ -44,11 +46,13 @@ class Scan:
         clips: one row a usable clip or duplicate, columns CLIP_COLUMNS, sorted by path.
         quarantine: one row an entry that is not used, columns QUARANTINE_COLUMNS, sorted by path.
         counts: the accounting, listed = used + duplicates + quarantined + ignored, and what the clips add up to.
+        twins: near-equal clips of different sources, columns TWIN_COLUMNS; sources as they are before any are joined.
     """
 
     clips: pd.DataFrame
     quarantine: pd.DataFrame
     counts: dict[str, Any]
+    twins: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,13 @@ class _Opened:
 
 
 def scan_folder(
-    root: Path, settings: NightScan, *, workers: int, cut: Path | None = None, sources: Sources = "clips"
+    root: Path,
+    settings: NightScan,
+    *,
+    workers: int,
+    cut: Path | None = None,
+    sources: Sources = "clips",
+    tell: Tell = tell_names,
 ) -> Scan:
     """List, open and check every file under the input folders; each is decoded once.
 
@@ -72,10 +82,12 @@ def scan_folder(
         workers: processes; the result does not depend on it.
         cut: folder of `night_cut`; needed where sources is not ``clips``.
         sources: ``clips`` reads root, ``field`` reads cut, ``both`` reads both.
+        tell: what becomes of the pairs of near-equal clips that stop the scan.
 
     Raises:
         DataError: the folder's layout, a class without a usable clip, one sound in two classes, a clip without a
-            source, or more refused files than the budget allows; all that is found, in one message.
+            source, or more refused files than the budget allows; all that is found, in one message. Else nearly one
+            sound in two classes, or in more than three sources that are to be joined.
         IntegrityError: a file changed while it was read.
     """
     folders = _open_folders(root, cut, settings, workers, sources)
@@ -105,8 +117,14 @@ def scan_folder(
     gathered.refuse()
     if cut is not None and "field" in folders:
         source_ids |= read_cut_sources(cut)
+    unlike = [(folders[origins[one.path]].root, one) for one in usable if one.path not in repeated]
+    twins = near_equal_clips(unlike, source_ids, settings, workers=workers, tell=tell)
+    if settings.near_duplicates == "group":
+        field = {source for path, source in source_ids.items() if origins.get(path) == "field"}
+        source_ids = join_sources(source_ids, twins, field, tell)
     clips = _clip_table(usable, repeated, source_ids, origins)
-    return Scan(clips, quarantine, _count(len(entries), len(class_names), clips, quarantine))
+    counts = _count(len(entries), len(class_names), clips, quarantine)
+    return Scan(clips, quarantine, counts | {"near_duplicates": len(twins)}, twins)
 
 
 def _open_folders(

@@ -121,7 +121,7 @@ def _components(table: pd.DataFrame) -> list[pd.DataFrame]:
     groups, _ = pd.factorize(table["source_id"])
     classes, names = pd.factorize(table["class_name"])
     linked = coo_array((np.ones(len(table)), (classes, len(names) + groups)), shape=(len(names) + len(table),) * 2)
-    _, component = connected_components(linked, directed=False)
+    _, component = connected_components(linked)
     return [rows for _, rows in table.groupby(component[classes])]
 
 
@@ -165,7 +165,7 @@ def _quality(problem: Problem, parts: np.ndarray, classes: Sequence[str], *, is_
 
 
 def _refuse_missing(problem: Problem, parts: np.ndarray, classes: Sequence[str], names: Sequence[str]) -> None:
-    lacks = problem.counts(parts)[..., 0] == 0
+    lacks = ~problem.counts(parts).any(axis=-1)
     if lacks.any():
         column, part = min(np.argwhere(lacks).tolist())
         raise DataError(

@@ -56,6 +56,7 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
         if part := _counted(root, track)[1]:
             lines.append(f"{'':8}{part} only: scores of what these test, not of the whole")
         lines += _shortcuts(root, track)
+        lines += _confounders(root) if track == "voice" else []
     if ran:
         lines += ["", "Look next:", *(f"  {where:37}{why}" for where, why in _PLACES[ran])]
     return "\n".join(lines)
@@ -124,6 +125,14 @@ def _shortcuts(root: Path, track: str) -> list[str]:
     scores = _at(_read(root, where), key)
     found = notable_traits(scores) if scores else []
     return [f"{'':8}NOTE: shortcuts by {', '.join(found)}: {where}"] if found else []
+
+
+def _confounders(root: Path) -> list[str]:
+    """A line where columns of the survey alone tell the classes apart."""
+    where = Path("metrics/voice/confounders.json")
+    alone = _at(_read(root, where), "alone") or {}
+    is_notable = any((_at(one, "low") or 0) > 0.5 for one in alone.values())
+    return [f"{'':8}NOTE: confounders tell too: {where}"] if is_notable else []
 
 
 def _counted(root: Path, track: str) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evensong.keys import keyed_hash
-from evensong.learn.baseline import fit_linear, statistics_of
+from evensong.learn.baseline import statistics_of
+from evensong.learn.heads import fit_head
 from evensong.learn.fold_table import check_fold_table
 from evensong.learn.vectors import embedded_items, read_facts, read_vectors
 from evensong.night.index import read_array_names, read_fold_table, read_pool_sha256
@@ -105,8 +106,9 @@ def _score(task: _Task) -> list[dict[str, object]]:
         table, n_trained = np.zeros((n_classes, n_classes)), []
         for fold, here in task.items.groupby("fold"):
             train, test = drawn(here[here["subset"] == "train"], at_most, task.draw), here[here["subset"] == "test"]
-            labels, asked = train["label"].to_numpy(np.int64), task.features[test["row"]]
-            found = fit_linear(task.features[train["row"]], labels, asked, f"fold {fold}, {at_most} clips a class")
+            labels, where = train["label"].to_numpy(np.int64), f"fold {fold}, {at_most} clips a class"
+            head = fit_head("logistic", task.features[train["row"]], labels, where)
+            found = head.probabilities(task.features[test["row"]])
             table += scores.confusion(test["label"].to_numpy(np.int64), found.argmax(axis=1), n_classes)
             n_trained.append(len(train) / n_classes)
         score = float(scores.macro_f1_from(table))

@@ -11,6 +11,7 @@ from evensong.score import palette
 _WIDTH, _EDGE = 400, 6  # of the drawing, in its own units; the page scales it
 _ROW, _AXIS = 38, 20  # heights of a row with its text above it, and of the axis below
 _LETTER = 7.3  # width of most letters
+_BOX, _WIDE, _GAP, _LINE = 44, 190, 22, 20  # of `flow`: a box's height and width, and heights between them
 _PLOT = (40, 10, 388, 210)  # left, top, right, bottom of the field of `lines`
 
 
@@ -34,6 +35,14 @@ class Curve(NamedTuple):
     colour: str = palette.BLACK
     dots: bool = False
     dashed: bool = False
+
+
+class Step(NamedTuple):
+    """A box of `flow`: how many there are, and who leaves on the way to the next."""
+
+    label: str
+    n: int | str
+    leaving: Sequence[tuple[str, int | str]] = ()
 
 
 DIAGONAL = Curve("perfect", [(0, 0), (1, 1)], palette.GREY, dashed=True)
@@ -137,6 +146,45 @@ def lines(
     said = f"{about}: {labels[1]} over {labels[0]}; {', '.join(label for label, _ in named)}"
     y_name = Markup('<p class="axis">{}</p>').format(labels[1])
     return y_name + _svg(bottom + 40, said, parts) + _legend(named)
+
+
+def flow(steps: Sequence[Step], ends: Sequence[tuple[str, int | str]], about: str) -> Markup:
+    """Boxes from top to bottom with what leaves beside the arrows, and at the foot what the last one divides into.
+
+    Args:
+        ends: name and count of each part, two at most in a row.
+    """
+    parts: list[Markup] = []
+    said, top = [], 0.0
+    for step in steps:
+        parts += _box(_EDGE, top, step.label, step.n)
+        said.append(f"{step.label} {step.n}")
+        bottom = top + _BOX + max(_GAP, _LINE * (len(step.leaving) + 1))
+        parts += _arrow(_EDGE + _WIDE / 2, top + _BOX, bottom)
+        for place, (label, count) in enumerate(step.leaving, 1):
+            y = top + _BOX + _LINE * place
+            parts += [
+                _line("rail", _EDGE + _WIDE / 2, y, 128, y),
+                _text(134, y + 4, label),
+                _text(_WIDTH - _EDGE, y + 4, str(count), "end", "value"),
+            ]
+            said.append(f"left {label} {count}")
+        top = bottom
+    for place, (label, count) in enumerate(ends):
+        parts += _box(_EDGE + (_WIDE + 8) * (place % 2), top + (_BOX + 8) * (place // 2), label, count)
+        said.append(f"{label} {count}")
+    rows = (len(ends) + 1) // 2
+    return _svg(top + rows * (_BOX + 8), f"{about}: {'; '.join(said)}", parts)
+
+
+def _box(left: float, top: float, label: str, count: int | str) -> list[Markup]:
+    box = Markup('<rect class="box" x="{}" y="{}" width="{}" height="{}" rx="5"/>').format(left, top, _WIDE, _BOX)
+    return [box, _text(left + 10, top + 17, label), _text(left + 10, top + 35, str(count), "start", "value")]
+
+
+def _arrow(x: float, top: float, bottom: float) -> list[Markup]:
+    head = Markup('<path class="head" d="M{} {}l-4 -7h8z"/>').format(x, bottom)
+    return [_line("rail", x, top, x, bottom - 6), head]
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -25,6 +25,7 @@ from evensong.report.page import (
     shortcut_figure,
     size_category,
 )
+from evensong.report.voice_study import study_facts
 from evensong.schemas import Train, Voice
 from evensong.score import palette
 
@@ -46,7 +47,9 @@ def voice_facts(voice: Voice, train: Train) -> dict[str, Any]:
     details = read_tree(_METRICS / "details.json")
     tables, subdbs = read_tree(_METRICS / "tables.json"), read_tree(_METRICS / "subdbs.json")
     test = read_tree(_METRICS / "test.json")
+    clinical, confounders = read_tree(_METRICS / "clinical.json"), read_tree(_METRICS / "confounders.json")
     return {
+        **study_facts(tables, clinical, confounders, Path("plots/voice_clinical")),
         "scan": read_tree(_METRICS / "scan.json"),
         "tables": tables,
         "details": details,

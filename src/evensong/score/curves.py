@@ -88,16 +88,18 @@ def thin(x: Floats, y: Floats, n_points: int = MAX_POINTS) -> Ints:
     """Indices of at most ``n_points`` points that keep the curve's shape and both its ends.
 
     Points inside a straight run go first; if too many corners remain, those nearest to equal steps along the
-    curve are kept.
+    curve are kept. Of a point that is repeated one is left.
     """
+    moved = np.flatnonzero(np.concatenate([[True], (np.diff(x) != 0) | (np.diff(y) != 0)])[: len(x)])
+    x, y = x[moved], y[moved]
     turns = np.abs(np.diff(x)[:-1] * np.diff(y)[1:] - np.diff(x)[1:] * np.diff(y)[:-1]) > 1e-15
     corners = np.flatnonzero(np.concatenate([[True], turns, [True]])[: len(x)])
     if len(corners) <= n_points:
-        return corners
+        return moved[corners]
     along = np.cumsum(np.abs(np.diff(x[corners], prepend=x[0])) + np.abs(np.diff(y[corners], prepend=y[0])))
     wanted = np.linspace(along[0], along[-1], n_points)
     nearest = np.clip(np.searchsorted(along, wanted), 0, len(corners) - 1)
-    kept: Ints = corners[np.unique(np.concatenate([[0], nearest[1:-1], [len(corners) - 1]]))]
+    kept: Ints = moved[corners[np.unique(np.concatenate([[0], nearest[1:-1], [len(corners) - 1]]))]]
     return kept
 
 

@@ -16,12 +16,14 @@ from evensong.audio.quality import ClipStats
 from evensong.errors import DataError, InputFault
 from evensong.intake.listing import UNFINISHED_SUFFIXES, Entry, Kind, list_files
 from evensong.intake.names import tally
-from evensong.intake.opening import Facts, Opened, equal_contents, look_at_sound, open_all
+from evensong.intake.opening import Facts, Opened, equal_contents, open_all
 from evensong.intake.problems import FileProblem, Tell, tell_counts
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
+from evensong.intake.twins import look_at_sound
 from evensong.schemas import VoiceScan
 from evensong.voice.disclosure import SMALLEST_COUNT, told
 from evensong.voice.names import RecordingName, case_twins, describe_twins, parse_name
+from evensong.voice.twins import n_alike, near_equal_recordings
 
 _UNREAD_IMAGES = frozenset({".bmp", ".gif", ".heic", ".tif", ".tiff", ".webp"})
 _FORM = "{healthCode}_{record_id}_{column_id}"
@@ -50,11 +52,13 @@ class Scan:
         recordings: `RECORDING_COLUMNS`, used and duplicate recordings sorted by item id; all cells are final.
         quarantine: `QUARANTINE_COLUMNS`, what is not used, sorted by path.
         counts: aggregates for the metrics file; no id and no count of fewer than five patients.
+        twins: near-equal recordings of different patients, `TWIN_COLUMNS`.
     """
 
     recordings: pd.DataFrame
     quarantine: pd.DataFrame
     counts: dict[str, Any]
+    twins: pd.DataFrame
 
 
 def scan_recordings(root: Path, settings: VoiceScan, *, workers: int, tell: Tell = tell_counts) -> Scan:
@@ -68,8 +72,8 @@ def scan_recordings(root: Path, settings: VoiceScan, *, workers: int, tell: Tell
 
     Raises:
         DataError: nothing usable, a selected column_id that no recording has, two files for one recording, ids that
-            differ only in case, equal content under two patients, or more unusable files than ``max_quarantined``
-            allows.
+            differ only in case, equal content under two patients, nearly equal sounds of more than three patients
+            that are to be kept together, or more unusable files than ``max_quarantined`` allows.
         IntegrityError: files changed while they were read.
     """
     entries = _selected(root, _list(root, tell), settings.columns)
@@ -87,7 +91,9 @@ def scan_recordings(root: Path, settings: VoiceScan, *, workers: int, tell: Tell
     _mark_duplicates(root, rows, tell)
     _warn_of_sizes(rows)
     recordings = pd.DataFrame([{column: _cell(row, column) for column in RECORDING_COLUMNS} for row in rows])
-    return Scan(recordings, quarantine, count_files(len(entries), rows, quarantine))
+    twins = near_equal_recordings(root, rows, settings, workers=workers, tell=tell)
+    counts = count_files(len(entries), rows, quarantine)
+    return Scan(recordings, quarantine, counts | {"near_duplicate_patients": told(n_alike(twins))}, twins)
 
 
 def _form_fault(name: str) -> str | None:

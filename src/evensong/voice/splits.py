@@ -52,7 +52,13 @@ class Splits:
 
 
 def make_splits(
-    labels: Mapping[str, int], subdbs: Sequence[int], *, n_folds: int, seed: int, n_diagnosed: int = 0
+    labels: Mapping[str, int],
+    subdbs: Sequence[int],
+    *,
+    n_folds: int,
+    seed: int,
+    n_diagnosed: int = 0,
+    leaders: Mapping[str, str] | None = None,
 ) -> Splits:
     """Split patients by stratified k-fold: fold i tests its own patients and validates on those of fold i + 1.
 
@@ -63,13 +69,17 @@ def make_splits(
         labels: healthCode to 0 or 1, patients with a usable recording only.
         subdbs: the sub-databases to make, 1 to 9; one does not depend on the others.
         n_diagnosed: surveyed patients with a diagnosis, recorded or not; only an error's advice rests on it.
+        leaders: patients who go where another one goes, of the same label; the folds are as even as without them.
 
     Raises:
         DataError: fewer than three folds, or a class with fewer patients than there are folds; says which number of
             folds would work.
     """
-    _check_folds(labels, n_folds, n_diagnosed)
-    folds = assign_folds(labels, n_folds=n_folds, seed=seed)
+    followers = {patient: leader for patient, leader in (leaders or {}).items() if patient in labels}
+    alone = {patient: label for patient, label in labels.items() if patient not in followers}
+    _check_folds(alone, n_folds, n_diagnosed)
+    folds = assign_folds(alone, n_folds=n_folds, seed=seed)
+    folds |= {patient: folds[leader] for patient, leader in followers.items()}
     common: list[tuple[int, str, str]] = []
     control: list[tuple[int, str, str]] = []
     train: dict[int, list[tuple[int, str, str]]] = {k: [] for k in subdbs}
