@@ -34,7 +34,10 @@ from index_growth import make_originals, write_tables
 from night_copy import ROOT, set_params
 
 from evensong.audio.quality import ClipStats
+from evensong.intake.quarantine import QUARANTINE_COLUMNS
+from evensong.intake.twins import TWIN_COLUMNS
 from evensong.voice.scan import RECORDING_COLUMNS
+from evensong.voice.twins import TWINS_NAME
 
 RATE_HZ = 8_000
 N_CLASSES = 10
@@ -130,9 +133,8 @@ def write_cohort_tables(folder: Path, n_recordings: int) -> None:
     for place in (scan, cohort):
         place.mkdir(parents=True)
     rows.to_csv(scan / "recordings.csv", index=False)
-    pd.DataFrame(columns=["path", "outcome", "reason", "detail", "size", "sha256"]).to_csv(
-        scan / "quarantine.csv", index=False
-    )
+    pd.DataFrame(columns=QUARANTINE_COLUMNS).to_csv(scan / "quarantine.csv", index=False)
+    pd.DataFrame(columns=TWIN_COLUMNS).to_csv(scan / TWINS_NAME, index=False)
     images.to_csv(folder / "artifacts/voice/mels.csv", index=False)
     survey.to_csv(cohort / "Demographics_Survey.csv", index=False)
     write_params(folder, {})
