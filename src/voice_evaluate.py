@@ -11,12 +11,14 @@ from evensong.params import load_section, load_value
 from evensong.run.publish import publishing
 from evensong.run.text import write_csv, write_json
 from evensong.voice import evaluate
+from evensong.voice.decision import judges_of, judges_tree
 from evensong.voice.figures import draw_subdbs
 from evensong.voice.tables import read_combined
 
 COMBINED = Path("artifacts/voice/combined")
 RUNS = Path("artifacts/voice/train")
 SUMMARIES = Path("artifacts/voice/summaries")
+THRESHOLDS = Path("artifacts/voice/thresholds.json")
 METRICS = Path("metrics/voice/subdbs.json")
 PLOTS = Path("plots/voice")
 
@@ -39,12 +41,14 @@ def main() -> None:
     for note in evaluate.notes(found):
         print(f"NOTE: {note}")
     facts = {subdb: facts_of(f"subdb{subdb}", one.run) for subdb, one in found.items()}
-    with publishing("voice_evaluate", [SUMMARIES, METRICS, PLOTS]) as staged:
+    judges = [judge for subdb, one in found.items() for judge in judges_of(RUNS / f"subdb{subdb}", one.run)]
+    with publishing("voice_evaluate", [SUMMARIES, THRESHOLDS, METRICS, PLOTS]) as staged:
         for subdb, one in found.items():
             folder = staged[SUMMARIES] / f"subdb{subdb}"
             folder.mkdir(parents=True)
             tree = evaluate.summary_tree(subdb, one, settings, facts[subdb])
             write_json(folder / evaluate.summary_name(track.model), tree)
+        write_json(staged[THRESHOLDS], judges_tree(judges))
         write_json(staged[METRICS], evaluate.details_tree(found))
         staged[PLOTS].mkdir()
         for name, table in evaluate.plot_tables(found).items():

@@ -111,6 +111,19 @@ def test_an_id_that_nobody_has_changes_nothing(repository: Path) -> None:
     assert bytes_of(repository) == before
 
 
+def test_someone_of_a_second_cohort_costs_no_model(repository: Path) -> None:
+    new = "00000000-0000-4000-8000-000000000011"
+    before = bytes_of(repository)
+    write(repository / "artifacts/cohort/scores.csv", f"healthCode,score\n{new},0.5\n")
+    found = forget(repository, new)
+    assert bytes_of(repository) == before
+    assert found.removed == {"folders of a second cohort's scores": 1}
+    assert any("no model was trained on this voice" in line for line in found.lines())
+    write(repository / "artifacts/cohort/scores.csv", f"healthCode,score\n{ID},0.5\n")
+    assert forget(repository, ID).removed["folders of results"] == 2  # who was trained on, too
+    assert ID.encode() not in bytes_of(repository)
+
+
 def test_an_id_is_a_whole_word(repository: Path) -> None:
     before = bytes_of(repository)
     forget(repository, ID[:-1])

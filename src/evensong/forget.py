@@ -26,6 +26,7 @@ from evensong.errors import BusyError, DataError, IntegrityError, ParamsError
 RECORDINGS = Path("data/voice/recordings")
 COHORT = Path("data/voice/cohort")
 ARTIFACTS = Path("artifacts/voice")
+SECOND = Path("artifacts/cohort")  # where evensong predict leaves scores of people whom no model was trained on
 _RERUN = "dvc repro voice_report"
 _NOT_OURS = {".git", ".venv", "__pycache__"}  # git's objects are compressed, and are asked through git
 _BLOCK = 1 << 22
@@ -65,6 +66,12 @@ def forget(root: Path, identifier: str) -> Forgotten:
     found, cache = Forgotten(), _cache_folder(root)
     if not _is_held(root, cache, needle):
         return found
+    if _holds(root / SECOND, needle):
+        _remove_all(found, "folders of a second cohort's scores", [root / SECOND])
+        if not _is_held(root, cache, needle):
+            found.advice = ["no model was trained on this voice; the recordings lie where the second cohort does"]
+            _prove(root, cache, needle)
+            return found
     _remove_all(found, "recordings or images", _named(root / RECORDINGS, identifier))
     for table in sorted((root / COHORT).rglob("*.csv")):
         found.removed["rows of the cohort's tables"] += _drop_rows(table, identifier)

@@ -33,6 +33,8 @@ OUTS = [
     for out in stage.get("do", stage)["outs"]
 ]
 LOCAL = {
+    "artifacts/cohort/",
+    "artifacts/cohort/scores.csv",
     "artifacts/night/problems.csv",
     "artifacts/voice/problems.csv",
 }  # written beside the outputs, for the user's eyes only

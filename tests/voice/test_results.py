@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 from sklearn.metrics import roc_auc_score
+from tests.voice.cards import card
 
 import voice_clinical
 import voice_confounders
@@ -23,6 +24,7 @@ from evensong.schemas import Evaluate, TrackTrain
 from evensong.score.estimates import Estimate
 from evensong.score.predictions import read_predictions, read_run
 from evensong.voice import ensemble, evaluate, fusion
+from evensong.voice.judges import read_judges
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path("artifacts/voice/train")
@@ -63,7 +65,8 @@ def write_run(name, *, share=0.5, n_patients=24, n_folds=4, folds=None, positive
     lines = [f"{fold},{epoch},0.1,{1 / epoch:.4g},0.5,0.5\n" for fold in folds for epoch in (1, 2, 3)]
     (folder / "history.csv").write_text("fold,epoch,learning_rate,train_loss,val_loss,val_macro_f1\n" + "".join(lines))
     (folder / "classes.json").write_text(json.dumps({"classes": ["0", "1"]}))
-    write_model(folder / f"fold_{folds[0]:02d}")
+    for fold in folds:
+        write_model(folder / f"fold_{fold:02d}", fold)
     write_combined(name, table, train_on=range(n_patients))
     return folder
 
@@ -86,13 +89,12 @@ def run_ensemble():
     voice_ensemble.main()
 
 
-def write_model(folder):
+def write_model(folder, fold):
     """Weights of 2 * 3 + 4 values, and their card."""
     folder.mkdir()
     weights = {"kernel": np.zeros((2, 3), np.float32), "running_mean": np.zeros(4, np.float32)}
     save_file(weights, folder / "model.safetensors")
-    card = {"model": MODEL, "network_input": {"height": 64}, "stored_input": {"height": 48}, "mels": {"n_mels": 48}}
-    (folder / "model.json").write_text(json.dumps(card))
+    (folder / "model.json").write_text(json.dumps(card(fold, model=MODEL, mels={"n_mels": 48})))
 
 
 def write_combined(name, predictions, train_on):
@@ -496,6 +498,19 @@ def test_summary_counts_patients_and_recordings_by_hand(workspace):
     assert data["train_mean"]["prevalence_patients"] == pytest.approx(1 / 3, abs=1e-6)
     assert (model["name"], model["n_values"], model["mels"]) == (MODEL, 10, {"n_mels": 48})
     assert model["n_bytes"] == (RUNS / "subdb5/fold_00/model.safetensors").stat().st_size
+
+
+def test_thresholds_are_those_of_the_summaries_by_the_models_digests(workspace):
+    set_params(subdbs=[5])
+    write_run("subdb5", n_patients=12)
+    voice_evaluate.main()
+    judges = read_judges(Path("artifacts/voice/thresholds.json"))
+    rows = summary_of(5)["patient"]["per_fold"]
+    assert [round(one.threshold, 6) for one in judges] == [row["threshold"] for row in rows]
+    assert [one.reason is None for one in judges] == [row["threshold_is_from_validation"] for row in rows]
+    cards = [json.loads((RUNS / f"subdb5/fold_{fold:02d}/model.json").read_text()) for fold in range(4)]
+    assert [one.card_sha256 for one in judges] == [one["card_sha256"] for one in cards]
+    assert {(one.member, one.train_share_1) for one in judges} == {("subdb5", 0.5)}
 
 
 def without_a_row(table):

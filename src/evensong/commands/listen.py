@@ -1,6 +1,6 @@
 """evensong predict, review, export: what a trained model is for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -8,10 +8,18 @@ from typing import Any, TypeVar
 import click
 
 from evensong.commands.frame import PATH, leaf
+from evensong.errors import ParamsError
 
 NIGHT_MODEL = Path("artifacts/night/train")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 MELS = Path("artifacts/night/mels")
+_ONLY = {  # options of predict by whose models they are for
+    "night": (
+        *("all_windows", "raven", "audacity", "birdnet", "hop_seconds", "min_score", "include", "exclude"),
+        *("clock", "recorder_clock", "hours", "activity", "segments"),
+    ),
+    "voice": ("survey", "label", "prevalence"),
+}
 _Option = TypeVar("_Option", bound=Callable[..., Any])
 
 _model = click.option(
@@ -40,6 +48,7 @@ def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
     "evensong predict nights/ --out detections.csv",
     "evensong predict nights/ --out d.csv --raven tables/ --min-score 0.7",
     "evensong predict nights/ --out d.csv --segments listen/ --clock Europe/Zurich",
+    "evensong predict recordings/ --model artifacts/voice/train --survey survey.csv",
 )
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
 @_model
@@ -60,7 +69,7 @@ def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
     metavar="P",
     help="Of a detection of any class (default: the thresholds of night_detect, or 0.5 without any).",
 )
-@_file("--thresholds", "FILE", "Of night_detect (default: detect/ beside the model's folder).")
+@_file("--thresholds", "FILE", "Of night_detect or voice_evaluate (default: those beside the model's folder).")
 @click.option("--include", multiple=True, metavar="CLASS", help="Report these classes only.")
 @click.option("--exclude", multiple=True, metavar="CLASS", help="Do not report this class.")
 @click.option(
@@ -85,16 +94,56 @@ def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
 )
 @click.option("--segments-seed", type=int, default=42, metavar="N", show_default=True, help="Of the draws.")
 @click.option("--workers", type=int, metavar="N", help="Processes, a recording each (default: one a core).")
+@_file("--survey", "FILE.csv", "Voice models: healthCode and diagnosis of these people, for tables of scores.")
+@click.option("--label", metavar="COLUMN", help="Of the survey (default: voice.labels.column).")
+@click.option("--prevalence", type=float, metavar="P", help="Voice models: also the scores at this share of class 1.")
 def predict(**given: Any) -> None:
-    """Score recordings of any length, window by window.
+    """Score recordings of any length, window by window; with voice models, people.
 
     PATH is a recording or a folder of recordings. Windows of the model's clip_seconds cover every sample; the last one
     ends with the recording. Recordings that cannot be used are listed, the others are scored, and the exit code is
-    then 3.
+    then 3. With a voice model PATH is one folder, laid out as data/voice/recordings; --out has a row a person.
     """
-    from evensong.listen.predict import predict
+    from evensong.listen.track import track_of
 
-    predict(_request(SimpleNamespace(**given)))
+    track = track_of(given["model"])
+    _refuse_others(track, given)
+    options = SimpleNamespace(**given)
+    if track == "voice":
+        from evensong.listen.people import predict_people
+
+        print(*predict_people(_people_request(options)), sep="\n")
+    else:
+        from evensong.listen.predict import predict
+
+        predict(_request(options))
+
+
+def _refuse_others(track: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that mean nothing for this model, whose answer might be mistaken for theirs."""
+    other = "voice" if track == "night" else "night"
+    wrong = [name for name in _ONLY[other] if given[name] not in (None, False, ())]
+    if wrong:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise ParamsError(f"{named}: for {other} models, and --model {given['model']} is none")
+
+
+def _people_request(options: SimpleNamespace) -> Any:
+    from evensong.listen.people import DEFAULT_OUT, PeopleRequest
+    from evensong.run.machine import n_cores
+
+    if len(options.paths) != 1:
+        raise ParamsError("a voice model scores one cohort: name the one folder that holds its recordings")
+    return PeopleRequest(
+        recordings=options.paths[0],
+        model=options.model,
+        out=options.out or DEFAULT_OUT,
+        workers=n_cores() if options.workers is None else options.workers,
+        thresholds=options.thresholds,
+        survey=options.survey,
+        label=options.label,
+        prevalence=options.prevalence,
+    )
 
 
 def _request(options: SimpleNamespace) -> Any:

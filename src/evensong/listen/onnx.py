@@ -7,15 +7,20 @@ import importlib.util
 import logging
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from evensong.listen.folds import TrainedFolds, read_folds
 from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.listen.exported import FORMAT
+from evensong.listen.track import track_of
+from evensong.listen.voice_folds import read_each
+from evensong.listen.voice_models import beside
 from evensong.run.text import write_json
 
 MAX_DIFFERENCE = 1e-4  # of a probability, between torch and onnxruntime
@@ -24,12 +29,13 @@ _BATCH_SIZES = (1, 2, 7)  # any size must do, whatever the export was traced wit
 
 
 def export_onnx(model: Path, out: Path) -> float:
-    """Write ``out`` and a JSON of the same name: one input ``mel`` as stored, one output ``probabilities``.
+    """Write ``out`` and a JSON of the same name: one input ``mel`` as stored, an output ``probabilities``.
 
-    Normalisation, resizing, softmax and the mean over the folds are inside the graph; the batch size is free.
+    Normalisation, resizing, softmax and the mean over the folds are inside the graph; the batch size is free. Voice
+    models have a second output ``each``, since each has its own threshold, which the JSON holds.
 
     Args:
-        model: a training folder, or one fold's.
+        model: a training folder, or one fold's; of the voice track also the folder of all trainings.
         out: file to write, ending in .onnx; replaced where it is there.
 
     Returns:
@@ -45,9 +51,9 @@ def export_onnx(model: Path, out: Path) -> float:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ResourceError(f"export onnx needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
-    trained = read_folds(model)
-    raw = _to_onnx(trained)
-    difference = _greatest_difference(trained, raw)
+    source = _read(model)
+    raw = _to_onnx(source)
+    difference = _greatest_difference(source, raw)
     if not difference <= MAX_DIFFERENCE:
         raise IntegrityError(
             f"{model}: the exported graph differs from torch by {difference:.3g}, more than {MAX_DIFFERENCE:g}; "
@@ -57,24 +63,56 @@ def export_onnx(model: Path, out: Path) -> float:
     part = out.with_name(f".{out.name}.part")
     try:
         part.write_bytes(raw)
-        write_json(out.with_suffix(".json"), _description(trained, raw, difference))
+        write_json(out.with_suffix(".json"), _description(source, raw, difference))
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)
     return difference
 
 
-def _to_onnx(trained: TrainedFolds) -> bytes:
-    mel = _mels(trained, 3, np.random.default_rng(0))
+@dataclass(frozen=True)
+class _Source:
+    """What is exported.
+
+    Attributes:
+        network: mels as stored -> as many tensors as there are outputs.
+        outputs: their names and what their values are.
+        first: a training, whose input and classes are those of all.
+        folds: what the description says of each model.
+    """
+
+    network: nn.Module
+    outputs: dict[str, str]
+    first: TrainedFolds
+    folds: list[dict[str, Any]]
+
+
+def _read(model: Path) -> _Source:
+    outputs = {"probabilities": "mean over the folds, in the order of classes"}
+    if track_of(model) == "night":
+        trained = read_folds(model)
+        return _Source(trained.network, outputs, trained, [_fold(card) for card in trained.cards])
+    network, members, judges = read_each(model, beside(model))
+    outputs["each"] = "of each model, in the order of folds; a model votes for class 1 from its threshold on"
+    folds = [_fold(one.cards[0]) | judge.model_dump() for one, judge in zip(members, judges, strict=True)]
+    return _Source(network, outputs, members[0], folds)
+
+
+def _fold(card: dict[str, Any]) -> dict[str, Any]:
+    return {key: card[key] for key in ("fold", "normalisation", "weights_sha256", "card_sha256")}
+
+
+def _to_onnx(source: _Source) -> bytes:
+    mel = _mels(source.first, 3, np.random.default_rng(0))
     shapes = ({0: torch.export.Dim("batch")},)
     with _quietly():
         program = torch.onnx.export(
-            trained.network,
+            source.network,
             (mel,),
             dynamo=True,
             dynamic_shapes=shapes,
             input_names=["mel"],
-            output_names=["probabilities"],
+            output_names=list(source.outputs),
             verbose=False,
         )
     if program is None:
@@ -99,17 +137,19 @@ def _quietly() -> Any:
             logger.setLevel(level)
 
 
-def _greatest_difference(trained: TrainedFolds, raw: bytes) -> float:
+def _greatest_difference(source: _Source, raw: bytes) -> float:
     onnxruntime = importlib.import_module("onnxruntime")  # optional, as are the others in _NEEDED
     session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(1)
     greatest = 0.0
     for n in _BATCH_SIZES:
-        mel = _mels(trained, n, rng)
+        mel = _mels(source.first, n, rng)
         with torch.inference_mode():
-            expected = trained.network(mel).numpy()
-        (found,) = session.run(["probabilities"], {"mel": mel.numpy()})
-        greatest = max(greatest, float(np.abs(found - expected).max()))
+            expected = source.network(mel)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        found = session.run(list(source.outputs), {"mel": mel.numpy()})
+        differences = [np.abs(ours - theirs.numpy()).max() for ours, theirs in zip(found, expected, strict=True)]
+        greatest = max(greatest, *map(float, differences))
     return greatest
 
 
@@ -124,8 +164,8 @@ def _mels(trained: TrainedFolds, n: int, rng: np.random.Generator) -> torch.Tens
     return torch.from_numpy((mels * facts["std"] + facts["mean"]).astype(np.float32))
 
 
-def _description(trained: TrainedFolds, raw: bytes, difference: float) -> dict[str, Any]:
-    stored = trained.stored_input
+def _description(source: _Source, raw: bytes, difference: float) -> dict[str, Any]:
+    trained, stored = source.first, source.first.stored_input
     is_float = stored["dtype"] == "float32"
     values = "log-mel in dB as evensong.audio.mel.log_mel makes it" if is_float else "8-bit mel image divided by 255"
     return {
@@ -139,18 +179,20 @@ def _description(trained: TrainedFolds, raw: bytes, difference: float) -> dict[s
             "shape": ["batch", stored["height"], stored["width"]],
             "values": f"{values}; not standardised, the graph does that",
         },
-        "output": {
-            "name": "probabilities",
-            "dtype": "float32",
-            "shape": ["batch", len(trained.classes)],
-            "values": "mean over the folds, in the order of classes",
-        },
-        "folds": [
-            {key: card[key] for key in ("fold", "normalisation", "weights_sha256", "card_sha256")}
-            for card in trained.cards
-        ],
+        **_described_outputs(source),
+        "folds": source.folds,
         "model": trained.cards[0]["model"],
         "onnx_sha256": hashlib.sha256(raw).hexdigest(),
         "torch": torch.__version__,
         "greatest_difference_from_torch": float(f"{difference:.3g}"),
     }
+
+
+def _described_outputs(source: _Source) -> dict[str, Any]:
+    n_classes, n_models = len(source.first.classes), len(source.folds)
+    shapes = {"probabilities": ["batch", n_classes], "each": ["batch", n_models, n_classes]}
+    described = [
+        {"name": name, "dtype": "float32", "shape": shapes[name], "values": values}
+        for name, values in source.outputs.items()
+    ]
+    return {"output": described[0]} | ({"each": described[1]} if len(described) > 1 else {})
