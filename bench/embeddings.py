@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 
 PACKAGE = "openwakeword==0.4.0"
 N_SAMPLES = 12_640  # whose mel has the 76 frames that the embedding takes
-STAGES = ("night_scan", "night_augment", "night_index", "night_mels", "night_baseline")
+STAGES = ("night_cut", "night_scan", "night_augment", "night_index", "night_mels", "night_baseline")
 ARMS = Path("artifacts/night/arms")
 
 
