@@ -30,9 +30,10 @@ ARMS = Path("artifacts/night/arms")
 
 
 def speech_embedding(folder: Path) -> dict[str, Any]:
-    """Fetch the package, join its two graphs to one from 16-bit samples to a vector, and say how to feed it."""
+    """Fetch the package unless it is there, join its graphs from 16-bit samples to a vector, and say how to feed it."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
-    subprocess.run(command, check=True)
+    if not any(folder.glob("*.whl")):
+        subprocess.run(command, check=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         parts = [
             onnx.load_model_from_string(wheel.read(f"openwakeword/resources/models/{name}.onnx"))
