@@ -1,10 +1,10 @@
 """Baseline, network, embedding and both together on real clips and real patients: what each reaches and costs.
 
     python bench/evidence.py --clips DIR [--data DIR] [--out DIR] [--workers 1] [--epochs 40] [--voice-epochs 10]
-        [--folds 5] [--subdbs 3 5 7] [--set KEY=VALUE ...]
+        [--folds 5] [--subdbs 3 5 7] [--no-network] [--set KEY=VALUE ...]
 
 The first DIR holds ESC's clips, a folder a class: presets/small_set.yaml on ESC's own folds, a fixed number of epochs
-and no validation set. The second holds recordings/ and cohort/: the network is the soft mean of the sub-databases.
+and no validation set. The second holds recordings/ and cohort/: the network is the mean of the sub-databases.
 The embedding is the speech model of `bench/embeddings.py`, fetched with pip into a temporary folder. Everything runs
 through the product's own stages, in DIR of --out, and a stage that has run there is not repeated.
 """
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from embeddings import speech_embedding
 from night_copy import machine
@@ -25,8 +26,7 @@ from voice_folds import Arm, _setting, run, run_stage, write_params
 
 from evensong.schemas import Evaluate
 from evensong.score.estimates import Units, binary_scores, make_bootstrap, multiclass_scores, score
-from evensong.score.predictions import BASELINE, FUSED, Predictions, read_arms, read_run
-from evensong.voice.fusion import join_members, soft_mean
+from evensong.score.predictions import BASELINE, FUSED, Predictions, check_same_rows, read_predictions
 from evensong.voice.patients import level_of, units_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,10 +87,8 @@ def make_folder(folder: Path, data: Mapping[str, Path], changes: dict[str, Any],
 
 def night_scores(folder: Path) -> pd.DataFrame:
     """Every arm on the test originals of all folds; sources are what the intervals draw."""
-    trained = read_run(folder / "artifacts/night/train")
-    arms = {"network": trained.predictions, **read_arms(folder / "artifacts/night/arms", trained)}
-    asked = {name: _originals(one.subset("test")) for name, one in arms.items()}
-    asked |= _fused(asked)
+    found = read_arms(folder / "artifacts/night", [folder / "artifacts/night/train"])
+    asked = with_fused({name: one.where(one.table["is_original"]).subset("test") for name, one in found.items()})
     units = {
         name: Units(one.labels, one.probabilities, one.probabilities.argmax(axis=1), one.table["group"].tolist())
         for name, one in asked.items()
@@ -100,45 +98,62 @@ def night_scores(folder: Path) -> pd.DataFrame:
 
 def voice_scores(folder: Path, subdbs: list[int]) -> pd.DataFrame:
     """Every arm on the test patients of all folds."""
-    members = {f"subdb{k}": read_run(folder / f"artifacts/voice/train/subdb{k}") for k in subdbs}
-    others = read_arms(folder / "artifacts/voice/arms", next(iter(members.values())))
-    arms = {"network": soft_mean(join_members(members)), **{name: one.by_group() for name, one in others.items()}}
-    arms |= _fused(arms)
-    levels = {name: level_of(one) for name, one in arms.items()}
+    members = [folder / f"artifacts/voice/train/subdb{k}" for k in subdbs]
+    found = read_arms(folder / "artifacts/voice", members)
+    levels = {name: level_of(one) for name, one in with_fused({n: a.by_group() for n, a in found.items()}).items()}
     units = {name: units_of(level.test, level.thresholds) for name, level in levels.items()}
     return _table(units, binary_scores, ("auroc", "balanced_accuracy"))
 
 
-def _originals(found: Predictions) -> Predictions:
-    return found.where(found.table["is_original"])
+def read_arms(folder: Path, networks: list[Path]) -> dict[str, Predictions]:
+    """The predictions of each arm; the network's are the mean over its members, where they are trained."""
+    homes = {name: folder / "arms" / name for name in (BASELINE, SPEECH)}
+    found = {name: _read(home) for name, home in homes.items()}
+    members = [_read(network) for network in networks if network.exists()]
+    for member in members[1:]:
+        check_same_rows("one member", members[0], "another", member)
+    if members:
+        found["network"] = members[0].replaced(np.mean([one.probabilities for one in members], axis=0))
+    return found
 
 
-def _fused(arms: Mapping[str, Predictions]) -> dict[str, Predictions]:
+def _read(folder: Path) -> Predictions:
+    classes = json.loads((folder / "classes.json").read_text(encoding="utf-8"))["classes"]
+    return read_predictions(folder / "predictions.csv", len(classes))
+
+
+def with_fused(arms: Mapping[str, Predictions]) -> dict[str, Predictions]:
+    """The arms, which predict the same rows, and the mean of the network's and the embedding's probabilities."""
+    for name, one in arms.items():
+        check_same_rows(BASELINE, arms[BASELINE], name, one)
+    if "network" not in arms:
+        return dict(arms)
     network, other = arms["network"], arms[SPEECH]
-    return {SPEECH + FUSED: network.replaced((network.probabilities + other.probabilities) / 2)}
+    return {**arms, SPEECH + FUSED: network.replaced((network.probabilities + other.probabilities) / 2)}
 
 
 def _table(units: Mapping[str, Units], score_set: Any, names: tuple[str, ...]) -> pd.DataFrame:
-    """Scores with intervals, and the paired difference of the first from the baseline."""
-    bootstrap = make_bootstrap(units["network"], SETTINGS, "evidence")
+    """Scores with intervals, and the paired differences of the first from the baseline and the network."""
+    bootstrap = make_bootstrap(units[BASELINE], SETTINGS, "evidence")
     scored = {arm: score(one, score_set, bootstrap) for arm, one in units.items()}
     rows = []
-    for arm in (BASELINE, SPEECH, "network", SPEECH + FUSED):
-        row = {"arm": arm} | {name: scored[arm].estimate(name).text() for name in names}
+    for arm, one in scored.items():
+        row = {"arm": arm} | {name: one.estimate(name).text() for name in names}
+        others = [other for other in (BASELINE, "network") if other in scored]
         minus = {
-            f"{names[0]} minus {other}": scored[arm].minus(scored[other], names[0]).text("+") if arm != other else ""
-            for other in (BASELINE, "network")
+            f"{names[0]} minus {other}": one.minus(scored[other], names[0]).text("+") if arm != other else ""
+            for other in others
         }
         rows.append(row | minus)
     return pd.DataFrame(rows)
 
 
 def with_costs(found: pd.DataFrame, costs: Mapping[str, float]) -> str:
-    """The table with CPU minutes; both together cost what both cost."""
+    """The table with CPU seconds; both together cost what both cost."""
     spent = {arm: sum(costs[stage] for stage in stages) for arm, stages in COSTS.items()}
     spent["network"] = sum(value for stage, value in costs.items() if stage.startswith("train"))
     spent[SPEECH + FUSED] = spent["network"] + spent[SPEECH]
-    return found.assign(cpu_minutes=(found["arm"].map(spent) / 60).round(1)).to_string(index=False)
+    return found.assign(cpu_s=found["arm"].map(spent).round()).to_string(index=False)
 
 
 def run_night(arguments: argparse.Namespace, out: Path, model: dict[str, Any]) -> None:
@@ -147,7 +162,7 @@ def run_night(arguments: argparse.Namespace, out: Path, model: dict[str, Any]) -
     (folder / "data/field").mkdir(parents=True, exist_ok=True)
     data = {f"data/night/{one.name}": one for one in arguments.clips.resolve().iterdir() if one.is_dir()}
     make_folder(folder, data, changes, model)
-    costs = run_stages(folder, "night", NIGHT)
+    costs = run_stages(folder, "night", NIGHT if arguments.network else NIGHT[:-1])
     print(with_costs(night_scores(folder), costs))
     curve = folder / "curve.csv"
     if not curve.exists():
@@ -165,7 +180,8 @@ def run_voice(arguments: argparse.Namespace, out: Path, model: dict[str, Any]) -
     }
     data = {f"data/voice/{name}": arguments.data.resolve() / name for name in ("recordings", "cohort")}
     make_folder(out / "voice", data, changes | dict(arguments.set), model | {"upsample": True})
-    costs = run_stages(out / "voice", "voice", (*VOICE, *(f"train {k}" for k in arguments.subdbs)))
+    members = [f"train {k}" for k in arguments.subdbs] if arguments.network else []
+    costs = run_stages(out / "voice", "voice", (*VOICE, *members))
     print(with_costs(voice_scores(out / "voice", arguments.subdbs), costs))
 
 
@@ -180,6 +196,7 @@ def main() -> None:
     parser.add_argument("--voice-epochs", type=int, default=10)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--subdbs", type=int, nargs="+", default=[3, 5, 7])
+    parser.add_argument("--network", action=argparse.BooleanOptionalAction, default=True, help="train one, or not")
     parser.add_argument("--set", type=_setting, nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
