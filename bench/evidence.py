@@ -162,7 +162,7 @@ def run_night(arguments: argparse.Namespace, out: Path, model: dict[str, Any]) -
     (folder / "data/field").mkdir(parents=True, exist_ok=True)
     data = {f"data/night/{one.name}": one for one in arguments.clips.resolve().iterdir() if one.is_dir()}
     make_folder(folder, data, changes, model)
-    costs = run_stages(folder, "night", NIGHT if arguments.network else NIGHT[:-1])
+    costs = run_stages(folder, "night", NIGHT[:-1] if arguments.no_network else NIGHT)
     print(with_costs(night_scores(folder), costs))
     curve = folder / "curve.csv"
     if not curve.exists():
@@ -180,7 +180,7 @@ def run_voice(arguments: argparse.Namespace, out: Path, model: dict[str, Any]) -
     }
     data = {f"data/voice/{name}": arguments.data.resolve() / name for name in ("recordings", "cohort")}
     make_folder(out / "voice", data, changes | dict(arguments.set), model | {"upsample": True})
-    members = [f"train {k}" for k in arguments.subdbs] if arguments.network else []
+    members = [] if arguments.no_network else [f"train {k}" for k in arguments.subdbs]
     costs = run_stages(out / "voice", "voice", (*VOICE, *members))
     print(with_costs(voice_scores(out / "voice", arguments.subdbs), costs))
 
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--voice-epochs", type=int, default=10)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--subdbs", type=int, nargs="+", default=[3, 5, 7])
-    parser.add_argument("--network", action=argparse.BooleanOptionalAction, default=True, help="train one, or not")
+    parser.add_argument("--no-network", action="store_true", help="the other arms only")
     parser.add_argument("--set", type=_setting, nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
