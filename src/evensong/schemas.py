@@ -343,9 +343,13 @@ class Evaluate(Section):
     confidence: Annotated[float, Field(ge=0.5, le=0.999)]  # of every interval
 
 
+DetectModel = Annotated[str, Field(pattern=r"^(train|arms/[a-z][a-z0-9_]{0,29})$")]
+
+
 class NightDetect(Section):
     """night.detect: how detections are scored over field recordings, and how thresholds are chosen."""
 
+    model: DetectModel  # train: the network; arms/NAME: the arm of an embedding
     hop_seconds: Positive | None  # distance of two windows; null: half a window
     min_overlap: Annotated[float, Field(gt=0, le=1)]  # share of an event that finds it, and of a detection it explains
     rule: Literal["f1", "precision"]  # a class's threshold: the best F1, or the lowest that reaches wanted_precision

@@ -20,7 +20,13 @@ from evensong.schemas import Evaluate, NightDetect
 from evensong.score.detection import THRESHOLDS, Scores
 
 SETTINGS = NightDetect(
-    hop_seconds=None, min_overlap=0.5, rule="f1", wanted_precision=0.9, min_events=2, default_threshold=0.5
+    model="train",
+    hop_seconds=None,
+    min_overlap=0.5,
+    rule="f1",
+    wanted_precision=0.9,
+    min_events=2,
+    default_threshold=0.5,
 )
 EVALUATE = Evaluate(seed=1, n_bootstrap=200, confidence=0.95)
 CLASSES = ["background", "frog", "owl"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evensong.errors import ParamsError
-from evensong.listen.scorer import Trained
+from evensong.listen.scorer import Listener
 from evensong.listen.thresholds import beside, read_thresholds
 
 _DEFAULT = 0.5
@@ -26,7 +26,7 @@ class Decision:
 
 
 def decide(
-    trained: Trained,
+    trained: Listener,
     model: Path,
     *,
     min_score: float | None,

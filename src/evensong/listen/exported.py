@@ -56,7 +56,7 @@ def read_exported(path: Path) -> Trained:
         raise IntegrityError(f"{path}: not the graph that {beside.name} was written for; export the model again")
     cards = [fold.model_dump() for fold in facts.folds]
     infer = _infer(path, raw, len(facts.classes))
-    return Trained(infer, facts.classes, facts.background, facts.mels, cards, facts.onnx_sha256)
+    return Trained(facts.classes, facts.background, cards, facts.onnx_sha256, infer, facts.mels)
 
 
 def _infer(path: Path, raw: bytes, n_classes: int) -> Infer:
