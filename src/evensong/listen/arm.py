@@ -43,6 +43,15 @@ class ListeningArm(Listener):
     heard: Hearing
     graph: Graph
 
+    def of_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(n, n_classes) of vectors (n, dim).
+
+        Raises:
+            DataError: as `Arm.probabilities`.
+        """
+        shares: NDArray[np.float64] = np.mean([self.arm.probabilities(fold, vectors) for fold in self.folds], axis=0)
+        return shares
+
     def hearing(self) -> Hearing:
         """A window of night.mels.clip_seconds, at the rate of the pool that the heads were fitted on."""
         return self.heard
@@ -64,7 +73,7 @@ class ArmScorer:
         windows = [as_in_pool(wave) for wave in waves]
         try:
             vectors = np.stack([self.of.graph.vector(window, rate_hz) for window in windows])
-            shares = np.mean([arm.probabilities(fold, vectors) for fold in self.of.folds], axis=0)
+            shares = self.of.of_vectors(vectors)
         except DataError as error:
             raise IntegrityError(str(error)) from error  # the model's fault, not the recording's
         if not np.isfinite(shares).all():

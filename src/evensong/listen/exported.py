@@ -51,7 +51,9 @@ def read_exported(path: Path) -> Trained:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise IntegrityError(f"{beside}: {where}: {first['msg']}; export the model again") from error
+        raise IntegrityError(
+            f"{beside}: {where}: {first['msg']}; export the model again (an arm listens by its folder)"
+        ) from error
     if hashlib.sha256(raw).hexdigest() != facts.onnx_sha256:
         raise IntegrityError(f"{path}: not the graph that {beside.name} was written for; export the model again")
     cards = [fold.model_dump() for fold in facts.folds]

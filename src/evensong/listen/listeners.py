@@ -24,7 +24,7 @@ def read_listener(model: Path) -> Listener:
         from evensong.listen.exported import read_exported  # and no torch
 
         return read_exported(model)
-    if model.suffix == _HEAD or (model / "card.json").is_file():
+    if is_arm(model):
         from evensong.listen.arm import read_arm_to_listen  # nor here
 
         return read_arm_to_listen(model)
@@ -36,6 +36,11 @@ def read_listener(model: Path) -> Listener:
     from evensong.listen.folds import read_to_listen
 
     return read_to_listen(model)
+
+
+def is_arm(model: Path) -> bool:
+    """Whether a path names the arm of an embedding, or one of its heads."""
+    return model.suffix == _HEAD or (model / "card.json").is_file()
 
 
 def fold_paths(model: Path) -> dict[int, Path]:
