@@ -27,7 +27,7 @@ PLOTS = Path("plots/night_detection")
 
 def main() -> None:
     settings, evaluate = load_section("night.detect", NightDetect), load_section("night.evaluate", Evaluate)
-    ears, folds = read_ears(NIGHT / settings.model), read_source_folds(INDEX)
+    ears, folds = read_ears(NIGHT / settings.listener), read_source_folds(INDEX)
     annotations = read_own_table(
         FIELD / "annotations.csv", numbers=("begin_s", "end_s"), texts=("recording", "reviewed", "outcome")
     )

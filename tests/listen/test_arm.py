@@ -91,6 +91,7 @@ def test_windows_without_sound_have_no_score(arm: Trained, request_for, tmp_path
     assert found["top_class"].isna().tolist() == [False, True, False]
 
 
+@pytest.mark.slow
 def test_no_byte_depends_on_the_workers_and_torch_is_not_loaded(arm: Trained, request_for, tmp_path: Path) -> None:
     written = []
     for workers in (1, 2):
@@ -170,7 +171,7 @@ def test_arms_without_heads_and_heads_without_an_arm_are_refused(own: Path, tmp_
     with pytest.raises(IntegrityError, match=r"no head of the arm; it has head_00\.safetensors, head_01"):
         read_listener(own / "head_07.safetensors")
     (own / "card.json").unlink()
-    with pytest.raises(ParamsError, match="keeps no heads; name artifacts/night/train"):
+    with pytest.raises(ParamsError, match="keeps no heads; take artifacts/night/train"):
         read_listener(own)  # as the baseline's
     with pytest.raises(IntegrityError, match="no readable arm"):
         read_listener(own / "head_00.safetensors")

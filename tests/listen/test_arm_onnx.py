@@ -26,6 +26,7 @@ def run(path: Path, given: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["logistic", "mlp"])
 def test_the_heads_give_what_the_arm_gives_in_batches_of_any_size(tmp_path: Path, wanted) -> None:
     written = write_arm(tmp_path, wanted=wanted, pooling="both")
@@ -53,6 +54,7 @@ def frames(opset: int = 17):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("graph", "changes"),
     [

@@ -30,7 +30,7 @@ def read_listener(model: Path) -> Listener:
         return read_arm_to_listen(model)
     if (model / "predictions.csv").is_file() and not any(model.glob("fold_*")):
         raise ParamsError(
-            f"--model {model}: this arm is a yardstick and keeps no heads; name artifacts/night/train, an arm of "
+            f"{model}: this arm is a yardstick and keeps no heads; take artifacts/night/train, an arm of "
             "night.embed.models or an exported .onnx"
         )
     from evensong.listen.folds import read_to_listen
