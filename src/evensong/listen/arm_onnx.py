@@ -51,7 +51,8 @@ def _model(given: str, found: str, part: _Part, opset: int = _OPSET, ir_version:
     lines, arrays = part
     nodes = "\n".join(lines)
     graph = onnx.parser.parse_graph(f"evensong ({given}) => ({found}) {{ {nodes} }}")
-    graph.initializer.extend(onnx.numpy_helper.from_array(values, name) for name, values in arrays.items())
+    used = {name for node in graph.node for name in node.input} & arrays.keys()
+    graph.initializer.extend(onnx.numpy_helper.from_array(arrays[name], name) for name in sorted(used))
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=ir_version)
 
 
