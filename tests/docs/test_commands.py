@@ -27,8 +27,9 @@ MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(enco
 BENCH_OPTIONS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bench").glob("*.py")))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.M)
+EXAMPLE = "perch"  # a model of night.embed.models, as the pages have it
 OUTS = [
-    re.sub(r"\$\{[^}]*\}", "1", next(iter(out)) if isinstance(out, dict) else out)
+    re.sub(r"\$\{[^}]*\}", "1", (next(iter(out)) if isinstance(out, dict) else out).replace("${key}", EXAMPLE))
     for stage in DVC_YAML["stages"].values()
     for out in stage.get("do", stage)["outs"]
 ]
