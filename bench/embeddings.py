@@ -25,14 +25,15 @@ from ruamel.yaml import YAML
 
 PACKAGE = "openwakeword==0.4.0"
 N_SAMPLES = 12_640  # whose mel has the 76 frames that the embedding takes
-STAGES = ("night_scan", "night_augment", "night_index", "night_mels", "night_baseline")
+STAGES = ("night_cut", "night_scan", "night_augment", "night_index", "night_mels", "night_baseline")
 ARMS = Path("artifacts/night/arms")
 
 
 def speech_embedding(folder: Path) -> dict[str, Any]:
-    """Fetch the package, join its two graphs to one from 16-bit samples to a vector, and say how to feed it."""
+    """Fetch the package unless it is there, join its graphs from 16-bit samples to a vector, and say how to feed it."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
-    subprocess.run(command, check=True)
+    if not any(folder.glob("*.whl")):
+        subprocess.run(command, check=True)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         parts = [
             onnx.load_model_from_string(wheel.read(f"openwakeword/resources/models/{name}.onnx"))

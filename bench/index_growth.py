@@ -29,6 +29,7 @@ TABLES = {
     "pool": "artifacts/night/pool.csv",
     "clips": "artifacts/night/scan/clips.csv",
     "recordings": "artifacts/night/field/recordings.csv",
+    "cut": "artifacts/night/cut/cut.csv",
 }
 INDEX, METRICS = "artifacts/night/balanced_audio_index.db", "metrics/night/index.json"
 
@@ -69,9 +70,10 @@ def write_tables(folder: Path, originals: pd.DataFrame) -> None:
     pool = pool.assign(is_augmented=(pool["copy"] > 0).astype(int), mel_row=pool.groupby("class_name").cumcount())
     pool = pool.assign(augmentation_type=np.where(pool["copy"] > 0, "noise", "original"))
     pool = pool.assign(file_path=pool["class_slug"] + "/" + pool.index.astype(str) + "_" + pool["copy"].astype(str))
-    clips = clips.assign(origin="clips")
+    clips, pool = clips.assign(origin="clips"), pool.assign(sha256=hashlib.sha256(b"").hexdigest())
     recordings = pd.DataFrame(columns=["path", "source_id", "sha256", "exhaustive", "duration_s", "n_frames"])
-    for name, table in (("pool", pool), ("clips", clips), ("recordings", recordings)):
+    cut = pd.DataFrame(columns=["path", "reviewed"])
+    for name, table in (("pool", pool), ("clips", clips), ("recordings", recordings), ("cut", cut)):
         (folder / TABLES[name]).parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(folder / TABLES[name], index=False)
 

@@ -19,7 +19,7 @@ from evensong.schemas import Evaluate, NightDetect
 DATA = Path("data/field")
 FIELD = Path("artifacts/night/field")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
-MODEL = Path("artifacts/night/train")
+NIGHT = Path("artifacts/night")
 OUTPUT = Path("artifacts/night/detect")
 METRICS = Path("metrics/night/detection.json")
 DETAILS = Path("metrics/night/detection_details.json")
@@ -28,7 +28,7 @@ PLOTS = Path("plots/night_detection")
 
 def main() -> None:
     settings, evaluate = load_section("night.detect", NightDetect), load_section("night.evaluate", Evaluate)
-    ears, folds = read_ears(MODEL), read_source_folds(INDEX)
+    ears, folds = read_ears(NIGHT / settings.listener), read_source_folds(INDEX)
     annotations = read_own_table(
         FIELD / "annotations.csv", numbers=("begin_s", "end_s"), texts=("recording", "reviewed", "outcome")
     )

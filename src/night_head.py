@@ -12,7 +12,7 @@ from evensong.night.index import read_array_names, read_fold_table, read_pool_sh
 from evensong.params import load_value
 from evensong.run.parallel import n_workers
 from evensong.run.publish import publishing
-from evensong.schemas import FOLDS, HEAD, NAMES
+from evensong.schemas import FOLDS, HEAD, LABELS, NAMES, SECONDS
 
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 EMBED = Path("artifacts/night/embed")
@@ -31,6 +31,8 @@ def main() -> None:
     choice = Choice(load_value("night.embed.head", HEAD), "night.embed.head", mean_macro_f1)
     overlaps = overlap_warnings(facts["training_data"], load_value("night.embed.data", NAMES))
     facts["warnings"] += overlaps
+    facts["clip_seconds"] = load_value("night.mels.clip_seconds", SECONDS)  # how long predict's windows are
+    facts["background"] = load_value("night.scan.background", LABELS)
     with publishing(f"night_head_{key}", [ARMS / key]) as staged:
         notes = run_arm(items, vectors, classes, folds, staged[ARMS / key], n_workers(), choice, facts)
     for line in [*(f"NOTE: {key}: {note}" for note in notes), *(f"WARNING: {key}: {line}" for line in overlaps)]:

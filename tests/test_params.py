@@ -112,6 +112,8 @@ def test_value_that_cannot_be_read_or_shown_is_refused(tmp_path: Path, value: st
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("listener: train", "listener: network", r"night\.detect\.listener: .*got 'network'"),
+        ("listener: train", "listener: arms/perch", r"night: detect\.listener: arms/perch is neither train nor arms/"),
         ("train: 0.8", "train: 0.9", r"night\.index: train \+ val \+ test must be 1, is 1\.1"),
         ("train: 0.8", "train: 0.7", r"night\.index: train \+ val \+ test must be 1, is 0\.9"),
         ("train: 0.8", "train: 0.80000001", r"must be 1"),

@@ -346,9 +346,13 @@ class Evaluate(Section):
     confidence: Annotated[float, Field(ge=0.5, le=0.999)]  # of every interval
 
 
+DetectListener = Annotated[str, Field(pattern=r"^(train|arms/[a-z][a-z0-9_]{0,29})$")]
+
+
 class NightDetect(Section):
     """night.detect: how detections are scored over field recordings, and how thresholds are chosen."""
 
+    listener: DetectListener  # train: the network; arms/NAME: the arm of an embedding
     hop_seconds: Positive | None  # distance of two windows; null: half a window
     min_overlap: Annotated[float, Field(gt=0, le=1)]  # share of an event that finds it, and of a detection it explains
     rule: Literal["f1", "precision"]  # a class's threshold: the best F1, or the lowest that reaches wanted_precision
@@ -486,6 +490,14 @@ class Night(Section):
         rate_hz = self.augment.sample_rate_hz
         if self.mels.fmax_hz > rate_hz / 2:
             raise ValueError(f"mels.fmax_hz {self.mels.fmax_hz} is above half of augment.sample_rate_hz {rate_hz}")
+        return self
+
+    @model_validator(mode="after")
+    def _ears(self) -> Self:
+        if self.detect.listener != "train" and self.detect.listener.removeprefix("arms/") not in self.embed.models:
+            raise ValueError(
+                f"detect.listener: {self.detect.listener} is neither train nor arms/ and a name of embed.models"
+            )
         return self
 
     @model_validator(mode="after")

@@ -53,6 +53,14 @@ def test_pairs_of_one_owner_are_not_proposed():
     assert propose(prints, ["a", "a"]) == []
 
 
+@pytest.mark.parametrize(("low", "is_heard"), [(0.1, False), (0.5, True)])
+def test_what_lies_above_the_landmarks_is_not_told_by_its_background(low, is_heard):
+    rate = 48_000
+    call = np.sin(2 * np.pi * 10_000 * np.arange(2 * rate) / rate)
+    background = np.repeat(np.random.default_rng(3).standard_normal(2 * rate // 12), 12)  # under 4 kHz, nearly all
+    assert bool(fingerprint((call + low * background).astype(np.float32), rate)) == is_heard
+
+
 def test_silence_and_a_steady_tone_have_no_landmarks_to_share():
     silence, tone = np.zeros(RATE, np.float32), np.sin(np.arange(4 * RATE) * 0.4).astype(np.float32)
     assert fingerprint(silence, RATE) == b""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dvc.cli.parser import get_main_parser
 from dvc.exceptions import InvalidArgumentError
-from dvc.utils.hydra import apply_overrides
+from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 from ruamel.yaml import YAML
 from tests.docs.commands import PAGES, ROOT, TOOLS, simple_commands
 
@@ -19,13 +19,17 @@ from evensong.params import load_section
 from evensong.schemas import Params
 
 DVC_YAML = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-SHELL = {"$EDITOR", "cd", "cp", "git", "mkdir", "pre-commit", "pytest", "rm", "sha256sum", "source"}
+SHELL = {
+    *("$EDITOR", "cd", "cp", "export", "for", "git", "mkdir", "pre-commit", "pytest", "ray", "rm", "sbatch"),
+    *("sha256sum", "source"),
+}
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 BENCH_OPTIONS = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "bench").glob("*.py")))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.M)
+EXAMPLE = "perch"  # a model of night.embed.models, as the pages have it
 OUTS = [
-    re.sub(r"\$\{[^}]*\}", "1", next(iter(out)) if isinstance(out, dict) else out)
+    re.sub(r"\$\{[^}]*\}", "1", (next(iter(out)) if isinstance(out, dict) else out).replace("${key}", EXAMPLE))
     for stage in DVC_YAML["stages"].values()
     for out in stage.get("do", stage)["outs"]
 ]
@@ -82,7 +86,8 @@ def test_dvc(words: list[str], tmp_path: Path) -> None:
     if options.cmd in ("repro", "exp") and (targets := getattr(options, "targets", None)):
         assert {stage_of(target) for target in targets} <= set(DVC_YAML["stages"])
     pairs = [value for option, value in pairwise(words) if option == "-S"]
-    load_section("", Params, with_overrides(tmp_path, pairs) if pairs else ROOT / "params.yaml")
+    for one in get_hydra_sweeps({"params.yaml": pairs}):  # one, unless a value is a choice such as a=1,2
+        load_section("", Params, with_overrides(tmp_path, one["params.yaml"]))
 
 
 @pytest.mark.parametrize("words", commands_of("make"))

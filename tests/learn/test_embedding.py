@@ -56,7 +56,7 @@ def test_windows_cover_every_sample_and_pooling_runs_over_them(tmp_path):
 @given(st.integers(1, 3 * N), st.integers(1, N))
 def test_no_sample_is_left_out_whatever_the_length_and_the_hop(tmp_path_factory, n, hop):
     model = settings_of(same(), tmp_path_factory.getbasetemp() / "any.onnx", hop_seconds=hop / RATE_HZ)
-    windows = embedding._windows(np.arange(1, n + 1, dtype=np.float32), model)
+    windows = embedding.windows_of(np.arange(1, n + 1, dtype=np.float32), model)
     assert windows.shape[1] == N
     assert set(windows.ravel()) - {0} == set(range(1, n + 1))
     assert len(windows) == (1 if n <= N else -(-(n - N) // hop) + 1)

@@ -10,7 +10,7 @@ from tests.listen.synthetic import CLASSES, Trained
 from evensong.audio.decode import read_wav
 from evensong.audio.mel import log_mel
 from evensong.errors import IntegrityError, ParamsError, ResourceError
-from evensong.listen import onnx
+from evensong.listen import onnx, onnx_files
 from evensong.listen.folds import read_folds
 from evensong.listen.onnx import export_onnx
 from evensong.schemas import LogMels
@@ -57,7 +57,7 @@ def test_the_description_says_what_goes_in_and_comes_out(trained: Trained, expor
 
 
 def test_a_graph_that_differs_from_torch_is_not_written(trained: Trained, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(onnx_files.importlib.util, "find_spec", lambda _: object())
     monkeypatch.setattr(onnx, "_to_onnx", lambda _: b"")
     for difference in (2e-4, float("nan")):
         monkeypatch.setattr(onnx, "_greatest_difference", lambda *_, found=difference: found)
@@ -67,7 +67,7 @@ def test_a_graph_that_differs_from_torch_is_not_written(trained: Trained, tmp_pa
 
 
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda name: None if "script" in name else object())
+    monkeypatch.setattr(onnx_files.importlib.util, "find_spec", lambda name: None if "script" in name else object())
     with pytest.raises(ResourceError, match="needs onnxscript; install with: pip install onnxscript"):
         export_onnx(tmp_path, tmp_path / "x.onnx")
 

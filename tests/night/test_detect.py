@@ -1,20 +1,25 @@
 """Detection scores: worked by hand on made-up probabilities, and from recordings to scores with the stages."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.learn.graphs import octaves, save
 from tests.night.soundscapes import calls_of, write_soundscape, write_tables
 
 import night_augment
 import night_cut
 import night_detect
+import night_embed
+import night_head
 import night_index
 import night_mels
 import night_scan
 import night_train
+from evensong.listen.predict import Request, predict
 from evensong.night import detect
 from evensong.night.calibrate import calibrations
 from evensong.schemas import Evaluate, NightDetect
@@ -22,7 +27,13 @@ from evensong.score.calibration import Calibration
 from evensong.score.detection import THRESHOLDS, Scores
 
 SETTINGS = NightDetect(
-    hop_seconds=None, min_overlap=0.5, rule="f1", wanted_precision=0.9, min_events=2, default_threshold=0.5
+    listener="train",
+    hop_seconds=None,
+    min_overlap=0.5,
+    rule="f1",
+    wanted_precision=0.9,
+    min_events=2,
+    default_threshold=0.5,
 )
 EVALUATE = Evaluate(seed=1, n_bootstrap=200, confidence=0.95)
 CLASSES = ["background", "frog", "owl"]
@@ -254,6 +265,35 @@ def test_from_annotated_recordings_to_the_planted_truth(night, params, capsys):
     assert {one["chosen_on"] for one in thresholds["thresholds"].values()} == {"validation"}
     assert all(one["threshold"] in THRESHOLDS for one in thresholds["thresholds"].values())
     assert all(one["calibration"]["slope"] > 0 for one in thresholds["thresholds"].values())
+
+
+@pytest.mark.slow
+def test_an_arm_is_scored_in_the_networks_place_and_predict_takes_its_thresholds(night, params, monkeypatch):
+    params(
+        **FIELD, night__embed__models={"tiny": save(octaves(), Path("tiny.onnx"))}, night__detect__listener="arms/tiny"
+    )
+    rng = np.random.default_rng(4)
+    root, planted = Path("data/field"), {}
+    for site in range(6):
+        path = f"site{site}/site{site}_20240501.wav"
+        planted[path] = calls_of(rng, 40, ["owl"])
+        write_soundscape(root / path, 40, planted[path], rng)
+    write_tables(root, planted, set(planted))
+    monkeypatch.setattr(sys, "argv", ["stage", "tiny"])
+    for stage in (*STAGES[:4], night_embed, night_head, night_detect):  # no mels, no training
+        stage.main()
+    details = json.loads(night_detect.DETAILS.read_text())
+    assert details["listener"] == "arms/tiny"
+    assert json.loads(night_detect.METRICS.read_text())["night_detection_f1"] > 0.9
+    chosen, arm = night_detect.OUTPUT / "thresholds.json", night_head.ARMS / "tiny"
+    assert json.loads(chosen.read_text())["card_sha256s"] == [
+        json.loads((arm / "card.json").read_text())["card_sha256"]
+    ]
+    first = next(iter(planted))
+    predict(Request([root / first], arm, Path("out.csv"), None, None, None, 1, chosen))
+    found = pd.read_csv("out.csv")
+    assert set(found["class"]) == {"owl"}
+    assert len(found) == len(planted[first])
 
 
 @pytest.mark.slow

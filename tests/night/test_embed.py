@@ -64,6 +64,9 @@ def test_the_arm_predicts_every_original_once_and_can_tell_the_tones_apart(embed
     assert stored[7].tolist() == open_graph("", model).vector(wave, 8000).tolist()
     assert stored.shape == (len(pool), 8)
     assert json.loads((ARM / "classes.json").read_text())["classes"] == classes
+    card = json.loads((ARM / "card.json").read_text())
+    assert (card["clip_seconds"], card["pool_sample_rate_hz"]) == (0.5, 8000)
+    assert card["background"] == ["background", "noise"]
 
 
 def test_no_byte_depends_on_the_workers(embedded):

@@ -16,6 +16,7 @@ from evensong.audio.decode import resample
 RATE_HZ = 8_000  # what lies above half of it is not heard, so that copies at low rates are found
 HOP = 64  # samples at RATE_HZ, 8 ms
 _WINDOW = 512
+_LEAST_SHARE = 0.1  # of a recording's energy, below which its landmarks say nothing of it
 _LOWEST_BIN, _HIGHEST_BIN = 3, 256  # 47 Hz to 4 kHz
 _PEAK_ALONE = (33, 9)  # frames and bins around a peak that hold no stronger one: 0.26 s, 140 Hz
 _FLOOR = 1e-3  # of the strongest peak's power; under it lies what noise and codecs change
@@ -41,15 +42,19 @@ class Proposal(NamedTuple):
 
 
 def fingerprint(wave: np.ndarray, sample_rate_hz: int) -> bytes:
-    """The landmarks of a recording: LANDMARK items as bytes, at most 64 a second or 128, none for silence.
+    """The landmarks of a recording: LANDMARK items as bytes, at most 64 a second or 128.
+
+    None for silence, and for what lies above the landmarks, as a bat's call: two of those would be told by their
+    background.
 
     Args:
         wave: (n_samples,) float32, mono; its level does not matter.
     """
-    power = _spectrogram(resample(wave, sample_rate_hz, RATE_HZ))
-    strongest = power.max()
-    if not strongest > 0:
+    heard = resample(wave, sample_rate_hz, RATE_HZ)
+    if not _energy(heard) > _LEAST_SHARE * _energy(wave):
         return b""
+    power = _spectrogram(heard)
+    strongest = power.max()
     is_peak = (power == maximum_filter(power, _PEAK_ALONE, mode="constant")) & (power > strongest * _FLOOR)
     frames, bins = np.nonzero(is_peak)
     hashes, starts = _triples(frames.astype(np.uint64), bins.astype(np.uint64))
@@ -58,6 +63,10 @@ def fingerprint(wave: np.ndarray, sample_rate_hz: int) -> bytes:
     landmarks = np.empty(min(kept, hashes.size), LANDMARK)
     landmarks["hash"], landmarks["frame"] = hashes[:kept], starts[first[:kept]]
     return landmarks.tobytes()
+
+
+def _energy(wave: np.ndarray) -> float:
+    return float(np.square(wave, dtype=np.float64).mean())
 
 
 def _spectrogram(wave: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ _model = click.option(
     default=NIGHT_MODEL,
     metavar="MODEL",
     show_default=True,
-    help="A training folder or one fold; predict takes an exported .onnx, too.",
+    help="A training folder or one fold, or an embedding's arm; predict takes an exported .onnx, too.",
 )
 
 
@@ -206,15 +206,32 @@ def export() -> None:
     """Write a model or its mels for other programs."""
 
 
-@leaf("onnx", "evensong export onnx --out night.onnx")
+@leaf(
+    "onnx",
+    "evensong export onnx --out night.onnx",
+    "evensong export onnx --model artifacts/night/arms/perch --out perch.onnx",
+)
 @_model
 @click.option("--out", type=PATH, required=True, metavar="FILE.onnx", help="And FILE.json beside it.")
-def onnx(model: Path, out: Path) -> None:
-    """Write all folds as one ONNX file, checked against torch."""
-    from evensong.listen.onnx import export_onnx
+@click.option("--joined", is_flag=True, help="Of an arm: with its embedding, whose licence the file is then under.")
+def onnx(model: Path, out: Path, joined: bool) -> None:
+    """Write all folds as one ONNX file, checked against the model.
 
-    difference = export_onnx(model, out)
-    print(f"{out}, at most {difference:.2g} from torch; {out.with_suffix('.json')} says what goes in")
+    Of an embedding's arm the file holds the heads, and takes the embedding's vectors.
+    """
+    from evensong.listen.listeners import is_arm
+
+    if is_arm(model):
+        from evensong.listen.arm_onnx import export_arm
+
+        difference, of = export_arm(model, out, joined=joined), "the arm"
+    elif joined:
+        raise ParamsError(f"--joined: {model} is no arm of an embedding; a network is exported whole without it")
+    else:
+        from evensong.listen.onnx import export_onnx
+
+        difference, of = export_onnx(model, out), "torch"
+    print(f"{out}, at most {difference:.2g} from {of}; {out.with_suffix('.json')} says what goes in")
 
 
 @leaf("mels", "evensong export mels --out tree", "evensong export mels --out tree --fold 2")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from evensong.schemas import Embedding
 _NEEDED = ("onnx", "onnxruntime")
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # whose operators onnxruntime brings itself
 _BATCH = 16
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Graph:
     shape: tuple[int | None, ...]
     opset: int
 
+    @property
+    def input_name(self) -> str:
+        """Of its only input."""
+        name: str = self.session.get_inputs()[0].name
+        return name
+
     def vector(self, wave: NDArray[np.float32], sample_rate_hz: int) -> NDArray[np.float32]:
         """The pooled output over all windows of a recording.
 
@@ -56,7 +64,7 @@ class Graph:
         Raises:
             DataError: the graph cannot be run on it, or gives NaN or infinity.
         """
-        windows = self._scaled(_windows(resample(wave, sample_rate_hz, self.settings.sample_rate_hz), self.settings))
+        windows = self._scaled(windows_of(resample(wave, sample_rate_hz, self.settings.sample_rate_hz), self.settings))
         rows = np.concatenate([self._run(batch) for batch in self._batches(windows)])
         if not np.isfinite(rows).all():
             raise DataError(f"{self.where}: the graph gives values that are not finite; the file is no use as it is")
@@ -87,7 +95,7 @@ class Graph:
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n_positions, dim): all axes of the output but the last are places in time."""
         try:
-            (found,) = self.session.run([self.settings.output], {self.session.get_inputs()[0].name: batch})
+            (found,) = self.session.run([self.settings.output], {self.input_name: batch})
         except _faults() as error:
             raise DataError(f"{self.where}: onnxruntime cannot run the graph ({_line(error)})") from None
         if not isinstance(found, np.ndarray) or found.dtype != np.float32 or found.ndim < 1 or 0 in found.shape:
@@ -109,17 +117,25 @@ def open_graph(where: str, settings: Embedding) -> Graph:
             this length, no such output, or values that are not finite.
         ResourceError: onnx or onnxruntime is not installed.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ResourceError(f"{where} needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
-    raw = _read(where, settings)
-    raw, opset = _checked(where, settings, raw)
+    raw, opset = checked_graph(where, settings)
     session = _session(where, raw)
     graph = Graph(where, settings, session, _input_shape(where, settings, session), opset)
     n_samples = 2 * _n_window(settings)
     noise = keyed_generator("embedding", "trial").normal(0, 0.1, n_samples).astype(np.float32)
     graph.vector(noise, settings.sample_rate_hz)
     return graph
+
+
+def checked_graph(where: str, settings: Embedding) -> tuple[bytes, int]:
+    """The bytes of a model file with the wanted tensor among its outputs, and its opset; nothing of it is run.
+
+    Raises:
+        EvensongError: as `open_graph`.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ResourceError(f"{where} needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
+    return _checked(where, settings, _read(where, settings))
 
 
 def _read(where: str, settings: Embedding) -> bytes:
@@ -208,7 +224,7 @@ def _n_window(settings: Embedding) -> int:
     return max(1, round(settings.window_seconds * settings.sample_rate_hz))
 
 
-def _windows(wave: NDArray[np.float32], settings: Embedding) -> NDArray[np.float32]:
+def windows_of(wave: NDArray[_Kind], settings: Embedding) -> NDArray[_Kind]:
     """(n_windows, n): every sample is in one, the last ends with the recording; a short one is followed by zeros."""
     n = _n_window(settings)
     wave = np.pad(wave, (0, max(0, n - len(wave))))

@@ -9,7 +9,7 @@ import numpy as np
 
 from evensong.errors import IntegrityError, ParamsError
 from evensong.intake.names import some_of
-from evensong.listen.scorer import Trained
+from evensong.listen.scorer import Listener
 from evensong.listen.thresholds import Chosen, beside, read_thresholds
 from evensong.score.calibration import Calibration
 
@@ -32,7 +32,7 @@ class Decision:
 
 
 def decide(
-    trained: Trained,
+    trained: Listener,
     model: Path,
     *,
     min_score: float | None,
@@ -72,7 +72,7 @@ def decide(
     return Decision(dict.fromkeys(reported, least), origin, maps)
 
 
-def _reported(trained: Trained, include: Sequence[str], exclude: Sequence[str]) -> list[str]:
+def _reported(trained: Listener, include: Sequence[str], exclude: Sequence[str]) -> list[str]:
     for name in (*include, *exclude):
         if name not in trained.classes:
             close = difflib.get_close_matches(name, trained.classes, n=1, cutoff=0)
@@ -84,7 +84,7 @@ def _reported(trained: Trained, include: Sequence[str], exclude: Sequence[str]) 
     return reported
 
 
-def _chosen(trained: Trained, path: Path, *, must_fit: bool, must_be: bool) -> tuple[Chosen, str]:
+def _chosen(trained: Listener, path: Path, *, must_fit: bool, must_be: bool) -> tuple[Chosen, str]:
     """What night_detect chose, or nothing and why: a file that --min-score makes do without may be another model's."""
     if not must_be and not path.is_file():
         return Chosen({}, {}), ""

@@ -54,7 +54,7 @@ def read_exported(path: Path) -> Trained:
     raw, facts = _read(path, _Night)
     infer = _infer(path, raw, "probabilities", (len(facts.classes),))
     cards = [fold.model_dump() for fold in facts.folds]
-    return Trained(infer, facts.classes, facts.background, facts.mels, cards, facts.onnx_sha256)
+    return Trained(facts.classes, facts.background, cards, facts.onnx_sha256, infer, facts.mels)
 
 
 def read_exported_voice(path: Path) -> tuple[Infer, list[Judge], dict[str, Any]]:
@@ -81,7 +81,9 @@ def _read(path: Path, description: type[_D]) -> tuple[bytes, _D]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise IntegrityError(f"{beside}: {where}: {first['msg']}; export the model again") from error
+        raise IntegrityError(
+            f"{beside}: {where}: {first['msg']}; export the model again (an arm listens by its folder)"
+        ) from error
     if hashlib.sha256(raw).hexdigest() != facts.onnx_sha256:
         raise IntegrityError(f"{path}: not the graph that {beside.name} was written for; export the model again")
     return raw, facts

@@ -10,7 +10,7 @@ import numpy as np
 from evensong.audio.containers import open_regular
 from evensong.audio.decode import open_stream
 from evensong.keys import digest_of, joined_key
-from evensong.listen.scorer import Scorer, Trained
+from evensong.listen.scorer import Listener, Scorer
 from evensong.listen.windows import Listening, score_recording
 from evensong.score.detection import Scores
 
@@ -48,7 +48,7 @@ def hear(path: Path, scorer: Scorer, listening: Listening) -> Heard:
         declared_s = (stream.n_frames or 0) / rate_hz if stream.container == "flac" else 0.0
     if declared_s > scores.ends_s[-1] + _SLACK_S:
         warnings.append(CUT_SHORT)
-    if rate_hz < 2 * listening.settings.fmax_hz:
+    if rate_hz < 2 * listening.band_hz[1]:
         warnings.append(LOW_RATE)
     return Heard(scores, rate_hz, tuple(warnings))
 
@@ -60,8 +60,8 @@ class Kept:
     may hold files of one name, size and time; and not by all its bytes, since to read a season takes hours.
     """
 
-    def __init__(self, folder: Path, trained: Trained, listening: Listening) -> None:
-        self.folder = folder / digest_of([joined_key(_FORMAT, trained.digest, repr(listening.hop_seconds))])
+    def __init__(self, folder: Path, model: Listener, listening: Listening) -> None:
+        self.folder = folder / digest_of([joined_key(_FORMAT, model.digest, repr(listening.hop_seconds))])
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path_of(self, recording: Path) -> Path:

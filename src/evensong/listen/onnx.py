@@ -1,11 +1,8 @@
 """evensong export onnx: the folds of a training as one ONNX file, checked against torch, its mel settings beside it."""
 
 import contextlib
-import hashlib
 import importlib
-import importlib.util
 import logging
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from evensong.listen.folds import TrainedFolds, read_folds
-from evensong.errors import IntegrityError, ParamsError, ResourceError
+from evensong.errors import ResourceError
 from evensong.listen.exported import FORMAT
+from evensong.listen.folds import TrainedFolds, read_folds
+from evensong.listen.onnx_files import check_export, write_export
 from evensong.listen.track import track_of
 from evensong.listen.voice_folds import read_each
 from evensong.listen.voice_models import beside
-from evensong.run.text import write_json
 
-MAX_DIFFERENCE = 1e-4  # of a probability, between torch and onnxruntime
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 _BATCH_SIZES = (1, 2, 7)  # any size must do, whatever the export was traced with
 
@@ -46,27 +42,11 @@ def export_onnx(model: Path, out: Path) -> float:
         IntegrityError: the model is damaged, or the exported file does not give torch's probabilities.
         ResourceError: a package that the export needs is not installed.
     """
-    if out.suffix != ".onnx":
-        raise ParamsError(f"--out {out}: the name must end in .onnx")
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ResourceError(f"export onnx needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
+    check_export(out, _NEEDED)
     source = _read(model)
     raw = _to_onnx(source)
     difference = _greatest_difference(source, raw)
-    if not difference <= MAX_DIFFERENCE:
-        raise IntegrityError(
-            f"{model}: the exported graph differs from torch by {difference:.3g}, more than {MAX_DIFFERENCE:g}; "
-            "nothing was written"
-        )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_bytes(raw)
-        write_json(out.with_suffix(".json"), _description(source, raw, difference))
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+    write_export(model, out, raw, _description(source), difference, "torch")
     return difference
 
 
@@ -164,7 +144,7 @@ def _mels(trained: TrainedFolds, n: int, rng: np.random.Generator) -> torch.Tens
     return torch.from_numpy((mels * facts["std"] + facts["mean"]).astype(np.float32))
 
 
-def _description(source: _Source, raw: bytes, difference: float) -> dict[str, Any]:
+def _description(source: _Source) -> dict[str, Any]:
     trained, stored = source.first, source.first.stored_input
     is_float = stored["dtype"] == "float32"
     values = "log-mel in dB as evensong.audio.mel.log_mel makes it" if is_float else "8-bit mel image divided by 255"
@@ -182,9 +162,7 @@ def _description(source: _Source, raw: bytes, difference: float) -> dict[str, An
         **_described_outputs(source),
         "folds": source.folds,
         "model": trained.cards[0]["model"],
-        "onnx_sha256": hashlib.sha256(raw).hexdigest(),
         "torch": torch.__version__,
-        "greatest_difference_from_torch": float(f"{difference:.3g}"),
     }
 
 

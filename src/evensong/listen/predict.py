@@ -13,13 +13,13 @@ from evensong.listen.account import beside, summarise, write_account
 from evensong.listen.clock import Clock, Hours, Start, seconds_of_wav
 from evensong.listen.decisions import decide
 from evensong.listen.kept import Kept, hear, read_heard, write_heard
+from evensong.listen.listeners import read_listener
 from evensong.listen.found import Found, Results
 from evensong.listen.outputs import write_table
 from evensong.listen.progress import Progress, tell
 from evensong.listen.recordings import Listing, list_recordings
-from evensong.listen.scorer import Trained
 from evensong.listen.segments import REVIEW, Sample, candidates_of, write_segments
-from evensong.listen.windows import Listening, listening_of, scorer_of
+from evensong.listen.windows import Listening, listening_of
 from evensong.run.parallel import map_isolated
 
 _Tables = Mapping[str, Mapping[Path, Path]]  # files of single recordings by what they are for
@@ -33,7 +33,7 @@ class Request:
 
     Attributes:
         named: files and folders.
-        model: a training folder, one fold's, or an exported .onnx with its .json.
+        model: as `read_listener` takes it.
         out: table of detections, CSV, Parquet or JSON lines by its name; None for standard output.
         raven: folder of selection tables, or one .txt for all; None for none.
         hop_seconds: distance of two windows; None for half a window.
@@ -89,7 +89,7 @@ def predict(request: Request) -> None:
     _check_options(request)
     kept_in = beside(request.out, ".work") if request.out else None
     listing = list_recordings(request.named, kept_in)
-    trained = _trained(request.model)
+    trained = read_listener(request.model)
     listening = listening_of(trained, request.hop_seconds)
     decision = decide(
         trained, request.model, min_score=request.min_score, thresholds=request.thresholds, include=request.include,
@@ -142,17 +142,6 @@ def _folder(kept_in: Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         yield Path(scratch)
-
-
-def _trained(model: Path) -> Trained:
-    """Read once a process; forked workers find it read."""
-    if model.suffix == ".onnx":
-        from evensong.listen.exported import read_exported  # and no torch
-
-        return read_exported(model)
-    from evensong.listen.folds import read_to_listen
-
-    return read_to_listen(model)
 
 
 def _starts(listing: Listing, clock: Clock | None, hours: Hours | None) -> dict[Path, Start]:
@@ -211,7 +200,7 @@ def _score_all(tasks: Sequence[_Task], workers: int) -> dict[Path, InputFault]:
 def _score(task: _Task) -> float | InputFault | IntegrityError:
     """Score and keep one recording in a worker; its seconds, or why it or the model cannot be used."""
     try:
-        heard = hear(task.path, scorer_of(_trained(task.model), task.listening), task.listening)
+        heard = hear(task.path, read_listener(task.model).scorer(), task.listening)
     except (InputFault, IntegrityError) as refusal:
         return refusal
     write_heard(task.out, heard)

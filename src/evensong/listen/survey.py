@@ -6,22 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from evensong.errors import InputFault, IntegrityError
-from evensong.listen.folds import read_folds, read_to_listen
-from evensong.listen.windows import Listening, listening_of, score_recording, scorer_of
+from evensong.listen.listeners import fold_paths, read_listener
+from evensong.listen.windows import Listening, listening_of, score_recording
 from evensong.run.parallel import map_tasks
 from evensong.score.detection import Scores
 
 
 @dataclass(frozen=True)
 class Ears:
-    """What the folds of a training have in common.
+    """What the folds of a training, or of an embedding's arm, have in common.
 
     Attributes:
-        folds: their numbers, and the folder of each.
+        folds: their numbers, and where each lies.
         classes: names in label order.
         background: those of them that are no detection.
         window_s: length of a window.
-        card_sha256s: digest of each fold's card, which holds its weights' digest; sorted.
+        card_sha256s: digests of the folds' cards, which hold their weights' digests; sorted.
     """
 
     folds: dict[int, Path]
@@ -34,21 +34,19 @@ class Ears:
 @dataclass(frozen=True)
 class _Task:
     path: Path
-    folder: Path
+    model: Path
     listening: Listening
 
 
 def read_ears(model: Path) -> Ears:
-    """Read a training folder.
+    """Read the folder of a training or an arm.
 
     Raises:
         IntegrityError: no model there, or a damaged one.
     """
-    trained = read_folds(model)
-    folders = {int(card["fold"]): model / f"fold_{card['fold']:02d}" for card in trained.cards}
-    digests = sorted(card["card_sha256"] for card in trained.cards)
-    window_s = float(trained.mels["clip_seconds"])
-    return Ears(folders, trained.classes, trained.background, window_s, digests)
+    found = read_listener(model)
+    digests = sorted(card["card_sha256"] for card in found.cards)
+    return Ears(fold_paths(model), found.classes, found.background, found.hearing().clip_seconds, digests)
 
 
 def hear(
@@ -69,7 +67,7 @@ def hear(
     pairs = [(fold, path) for fold in sorted(wanted) for path in wanted[fold]]
     if not pairs:
         return {}
-    listening = listening_of(read_to_listen(ears.folds[pairs[0][0]]), hop_seconds)
+    listening = listening_of(read_listener(ears.folds[pairs[0][0]]), hop_seconds)
     tasks = [_Task(root / path, ears.folds[fold], listening) for fold, path in pairs]
     scored: Any = map_tasks(_score, tasks, workers=workers, label="night_detect", unit="recording")
     return dict(zip(pairs, scored, strict=True))
@@ -78,7 +76,7 @@ def hear(
 def _score(task: _Task) -> Scores | None:
     """The scores, or None for a recording that is too short for one frame; runs in a worker."""
     try:
-        scorer = scorer_of(read_to_listen(task.folder), task.listening)
+        scorer = read_listener(task.model).scorer()
         return score_recording(task.path, scorer, task.listening, as_far_as_it_goes=True)
     except InputFault as fault:
         if fault.reason == "Q_TOO_SHORT":

@@ -5,72 +5,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
-from evensong.audio.mel import samples_of, transform_of
 from evensong.audio.decode import open_mono
-from evensong.errors import DataError, InputFault, IntegrityError, ParamsError
-from evensong.listen.scorer import MelScorer, Scorer, Trained
-from evensong.schemas import LogMels
+from evensong.errors import InputFault, ParamsError
+from evensong.listen.scorer import Hearing, Listener, Scorer
 from evensong.score.detection import Scores
 
 _BATCH = 16
-_RATES_HZ = (1_000, 500_000)
 
 
 @dataclass(frozen=True)
-class Listening:
-    """How recordings are cut and turned into mels.
+class Listening(Hearing):
+    """How recordings are cut for a model.
 
     Attributes:
-        settings: the mel settings the model was trained with.
-        sample_rate_hz: the rate it was trained at.
         hop_seconds: distance of two windows.
     """
 
-    settings: LogMels
-    sample_rate_hz: int
     hop_seconds: float
 
-    @property
-    def band_hz(self) -> tuple[float, float]:
-        """Lowest and highest frequency that the model hears."""
-        return self.settings.fmin_hz, self.settings.fmax_hz
 
-
-def listening_of(trained: Trained, hop_seconds: float | None) -> Listening:
+def listening_of(model: Listener, hop_seconds: float | None) -> Listening:
     """How to listen for a model; windows overlap by half unless hop_seconds says otherwise.
 
     Raises:
-        IntegrityError: the model was not trained on the night track's mels.
+        IntegrityError: the model's card does not say how.
         ParamsError: a hop that would leave gaps, or is shorter than a sample.
     """
-    rate_hz = trained.mels.get("sample_rate_hz")
-    try:
-        settings = LogMels.model_validate({name: trained.mels.get(name) for name in LogMels.model_fields})
-    except ValidationError as error:
-        raise IntegrityError(
-            "the model's card holds no mel settings of the night track "
-            f"({error.errors()[0]['msg']}); predict takes its models only"
-        ) from error
-    if not isinstance(rate_hz, int) or not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
-        raise IntegrityError(f"the card holds sample_rate_hz {rate_hz!r}; the model cannot be used")
-    try:
-        transform_of(settings, rate_hz)  # kept for the workers that are forked
-    except DataError as error:
-        raise IntegrityError(f"the model's card holds mel settings that cannot be used ({error})") from error
-    hop_seconds = settings.clip_seconds / 2 if hop_seconds is None else hop_seconds
-    if not 1 / rate_hz <= hop_seconds <= settings.clip_seconds:
+    hearing = model.hearing()
+    hop_seconds = hearing.clip_seconds / 2 if hop_seconds is None else hop_seconds
+    if not 1 / hearing.sample_rate_hz <= hop_seconds <= hearing.clip_seconds:
         raise ParamsError(
             f"--hop-seconds {hop_seconds:g}: must lie above 0 and within the model's windows of "
-            f"{settings.clip_seconds:g} s, or parts of the recording would not be heard"
+            f"{hearing.clip_seconds:g} s, or parts of the recording would not be heard"
         )
-    return Listening(settings, rate_hz, hop_seconds)
-
-
-def scorer_of(trained: Trained, listening: Listening) -> Scorer:
-    """What scores the windows of a model."""
-    return MelScorer(trained.infer, listening.settings, listening.sample_rate_hz)
+    return Listening(**vars(hearing), hop_seconds=hop_seconds)
 
 
 def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_as_it_goes: bool = False) -> Scores:
@@ -83,7 +52,7 @@ def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_
         InputFault: the file is not what it should be, at its beginning or anywhere else.
         IntegrityError: a probability that is not finite.
     """
-    rate_hz, n_window = listening.sample_rate_hz, samples_of(listening.settings, listening.sample_rate_hz)
+    rate_hz, n_window = listening.sample_rate_hz, listening.n_window
     begins, ends, rows = [], [], []
     with open_mono(path, rate_hz, as_far_as_it_goes=as_far_as_it_goes) as blocks:
         windows = sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)
@@ -91,9 +60,8 @@ def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_
             begins += [start for start, _ in batch]
             ends += [start + wave.size for start, wave in batch]
             rows.append(scorer.probabilities([wave for _, wave in batch]))
-    n_frame = listening.settings.n_fft
-    if not rows or ends[-1] < n_frame:
-        raise InputFault("Q_TOO_SHORT", f"under one frame of the mels, {n_frame} samples at {rate_hz} Hz")
+    if not rows or ends[-1] < listening.n_least:
+        raise InputFault("Q_TOO_SHORT", f"under {listening.n_least} samples at {rate_hz} Hz, the least to be heard")
     return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
 
 

@@ -267,6 +267,7 @@ def details_tree(truth: FieldTruth, found: Detected, settings: NightDetect, eval
         "hours_exhaustive": rounded(hours),
         "min_overlap": settings.min_overlap,
         "rule": settings.rule,
+        "listener": settings.listener,
     }
     for level, name in enumerate(LEVELS):
         macro = {key: one.tree() for key, one in estimates_of(found, level, evaluate).items()}

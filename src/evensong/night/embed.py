@@ -59,7 +59,8 @@ def write_embeddings(
     folder.mkdir(parents=True)
     for class_slug, n_files in chosen.groupby("class_slug", sort=True).size().items():
         np.save(folder / f"{class_slug}.npy", np.stack(list(islice(vectors, int(n_files)))))
-    write_facts(folder, settings, {"made_of": pool_sha256, "opset": opset})
+    (rate_hz,) = chosen["sample_rate_hz"].unique()  # the pool has one
+    write_facts(folder, settings, {"made_of": pool_sha256, "opset": opset, "pool_sample_rate_hz": int(rate_hz)})
 
 
 def _vector(task: _Task) -> NDArray[np.float32]:

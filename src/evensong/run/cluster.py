@@ -74,11 +74,14 @@ def _connect(cores: int) -> Any:
         ) from error
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS")
-        form: dict[str, Any] = {"address": address} if address else {"num_cpus": cores, "include_dashboard": False}
+        own = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        form: dict[str, Any] = {"address": address} if address else own
         try:
             ray.init(log_to_driver=False, logging_level="ERROR", **form)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ParamsError(f"runtime.backend: ray, and no cluster answers at {address}: {error}") from error
+            raise ParamsError(
+                f"runtime.backend: ray, and no cluster answers at {address or 'this machine'}: {error}"
+            ) from error
     return ray
 
 
