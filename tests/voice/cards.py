@@ -3,7 +3,7 @@
 from typing import Any
 
 from evensong.learn.card import Card, seal
-from evensong.voice.judges import Judge
+from evensong.score.judges import Judge
 
 
 def card(fold: int, **changes: Any) -> Card:

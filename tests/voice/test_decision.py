@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.voice.cards import judge
 
 from evensong.errors import IntegrityError
+from evensong.score.judges import read_judges
 from evensong.voice.decision import at_prevalence, decide_people, judges_tree
-from evensong.voice.judges import read_judges
 
 ANN, BOB = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
 SHARES = st.floats(0.01, 0.99)

@@ -22,9 +22,9 @@ from evensong.errors import DataError
 from evensong.params import load_section
 from evensong.schemas import Evaluate, TrackTrain
 from evensong.score.estimates import Estimate
+from evensong.score.judges import read_judges
 from evensong.score.predictions import read_predictions, read_run
 from evensong.voice import ensemble, evaluate, fusion
-from evensong.voice.judges import read_judges
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path("artifacts/voice/train")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evensong.errors import IntegrityError, ResourceError
 from evensong.listen.scorer import Infer, Trained
-from evensong.voice.judges import Judge
+from evensong.score.judges import Judge
 
 FORMAT: Literal["evensong-onnx-2"] = "evensong-onnx-2"
 

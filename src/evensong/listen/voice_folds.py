@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from evensong.errors import IntegrityError
 from evensong.listen.folds import FoldMean, TrainedFolds, read_folds
 from evensong.listen.scorer import Infer
-from evensong.voice.judges import Judge, read_judges
+from evensong.score.judges import Judge, read_judges
 
 _SHARED = ("classes", "mels", "stored_input", "output")
 

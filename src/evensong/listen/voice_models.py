@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from evensong.errors import IntegrityError
 from evensong.listen.scorer import Infer
 from evensong.schemas import VoiceMels
-from evensong.voice.judges import FILE, Judge
+from evensong.score.judges import FILE, Judge
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from evensong.errors import IntegrityError
 from evensong.learn.card import open_card
 from evensong.score.predictions import TrainingRun
 from evensong.score.scores import Floats
-from evensong.voice.judges import Judge
+from evensong.score.judges import Judge
 from evensong.voice.patients import levels_of
 
 RULES = {

@@ -16,7 +16,7 @@ from evensong.score.intervals import INTERVAL
 from evensong.score.probability_scores import brier, calibration_error
 from evensong.voice.decision import RULES
 from evensong.voice.disclosure import SMALLEST_COUNT, told, told_split, untold_scores
-from evensong.voice.judges import Judge
+from evensong.score.judges import Judge
 from evensong.voice.patients import two_columns
 
 _NAME = "second cohort"
