@@ -14,16 +14,15 @@ all        every training patient at the cohort's own prevalence: what finding m
 """
 
 import argparse
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from equal_steps import Arm, kept, table, train_arm
+from equal_steps import Arm, kept, kept_in, table, train_arm
 from night_copy import machine
-from voice_folds import _setting, prepare, run_stage, write_params
+from voice_folds import prepare, run_stage, setting, write_params
 
 from evensong.learn.fold_table import items_of
 from evensong.learn.store import ArrayStore
@@ -174,11 +173,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--model", default="test_efficientnet")
-    parser.add_argument("--set", type=_setting, nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", type=setting, nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        out = arguments.out or Path(name)
-        out.mkdir(parents=True, exist_ok=True)
+    with kept_in(arguments.out) as out:
         run(arguments, out)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from equal_steps import Arm, kept, table, train_arm
+from equal_steps import Arm, kept, kept_in, table, train_arm
 from night_copy import machine
 
 from evensong.keys import keyed_hash
@@ -207,9 +207,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", default="test_efficientnet")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        out = arguments.out or Path(name)
-        out.mkdir(parents=True, exist_ok=True)
+    with kept_in(arguments.out) as out:
         run(arguments, out)
 
 

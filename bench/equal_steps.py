@@ -4,11 +4,16 @@ Linux on a CPU, one process and one thread. A training that is there already is 
 stopped goes on.
 """
 
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import numpy as np
 import pandas as pd
@@ -26,6 +31,17 @@ from evensong.score.scores import Floats, Ints
 
 SETTINGS = Evaluate(seed=42, n_bootstrap=2000, confidence=0.95)
 NOBODY = np.zeros(0, np.int64)
+
+
+@contextmanager
+def kept_in(out: Path | None) -> Iterator[Path]:
+    """The folder of a bench's files: the one that is named, for a later run to go on from, or one for this run."""
+    if out is None:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    yield out
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import pandas as pd
 from embeddings import speech_embedding
 from night_copy import machine
 from ruamel.yaml import YAML
-from voice_folds import Arm, _setting, run, run_stage, write_params
+from voice_folds import Arm, run, run_stage, setting, write_params
 
 from evensong.schemas import Evaluate
 from evensong.score.estimates import Units, binary_scores, make_bootstrap, multiclass_scores, score
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--subdbs", type=int, nargs="+", default=[3, 5, 7])
     parser.add_argument("--no-network", action="store_true", help="the other arms only")
-    parser.add_argument("--set", type=_setting, nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", type=setting, nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         out = arguments.out or Path(name)

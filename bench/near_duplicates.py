@@ -11,10 +11,13 @@ drawn landmarks that collide as often as those of each ROOT, without audio: deco
 import argparse
 import io
 import resource
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import av
 import numpy as np

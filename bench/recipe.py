@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from balance_worth import PARAMS, counted, planned_files, read_clips
-from equal_steps import NOBODY, kept, table
+from equal_steps import NOBODY, kept, kept_in, table
 from night_copy import machine
 from torch import Tensor
 
@@ -198,9 +198,7 @@ def main() -> None:
     parser.add_argument("--model", default="test_efficientnet")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        out = arguments.out or Path(name)
-        out.mkdir(parents=True, exist_ok=True)
+    with kept_in(arguments.out) as out:
         run(arguments, out)
 
 

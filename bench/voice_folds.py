@@ -230,12 +230,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--workers", type=_number, default="auto")
-    parser.add_argument("--set", type=_setting, nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", type=setting, nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str) -> tuple[str, Any]:
+    """A dotted key of params.yaml and its value, of KEY=VALUE."""
     name, _, value = text.partition("=")
     return name, YAML(typ="safe").load(value)
 
