@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from equal_steps import Arm, kept, kept_in, table, train_arm
+from equal_steps import Arm, kept, kept_in, parsed, table, train_arm
 from night_copy import machine
 from voice_folds import prepare, run_stage, setting, write_params
 
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--model", default="test_efficientnet")
     parser.add_argument("--set", type=setting, nargs="+", default=[], metavar="KEY=VALUE")
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     with kept_in(arguments.out) as out:
         run(arguments, out)
 

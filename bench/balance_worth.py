@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from equal_steps import Arm, kept, kept_in, table, train_arm
+from equal_steps import Arm, kept, kept_in, parsed, table, train_arm
 from night_copy import machine
 
 from evensong.keys import keyed_hash
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=48, help="of a class in an epoch")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", default="test_efficientnet")
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     with kept_in(arguments.out) as out:
         run(arguments, out)
 

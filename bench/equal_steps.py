@@ -4,6 +4,7 @@ Linux on a CPU, one process and one thread. A training that is there already is 
 stopped goes on.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -31,6 +32,14 @@ from evensong.score.scores import Floats, Ints
 
 SETTINGS = Evaluate(seed=42, n_bootstrap=2000, confidence=0.95)
 NOBODY = np.zeros(0, np.int64)
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The command line of a bench with --seeds; one alone has no spread, and is refused before the trainings."""
+    arguments = parser.parse_args()
+    if len(set(arguments.seeds)) < 2:
+        parser.error("--seeds: two at least, differences are told over them")
+    return arguments
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from balance_worth import PARAMS, counted, planned_files, read_clips
-from equal_steps import NOBODY, kept, kept_in, table
+from equal_steps import NOBODY, kept, kept_in, parsed, table
 from night_copy import machine
 from torch import Tensor
 
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", default="test_efficientnet")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
-    arguments = parser.parse_args()
+    arguments = parsed(parser)
     with kept_in(arguments.out) as out:
         run(arguments, out)
 

@@ -1,4 +1,4 @@
-"""Benches run as their docs say, from a checkout where nothing is installed: src/ is found before it is imported from."""
+"""Benches run as their docs say, with nothing installed: src/ is found before it is imported from."""
 
 import re
 from pathlib import Path
