@@ -6,8 +6,7 @@ from pathlib import Path
 
 from evensong.audio.mel import MelTransform
 from evensong.errors import DataError, ParamsError
-from evensong.learn.device import check_device
-from evensong.learn.models import check_model_name
+from evensong.learn.model_names import is_registered
 from evensong.params import load_section
 from evensong.run.publish import publishing
 from evensong.schemas import MelSettings, Params
@@ -22,13 +21,22 @@ def check_mels(name: str, settings: MelSettings, sample_rate_hz: int) -> None:
         raise ParamsError(f"{name}: {error}") from error
 
 
+def check_network(device: str, model: str) -> None:
+    if device == "cpu" and is_registered(model):
+        return
+    from evensong.learn.device import check_device  # torch and timm take three seconds to load
+    from evensong.learn.models import check_model_name
+
+    check_device(device)
+    check_model_name(model)
+
+
 def main() -> None:
     params = load_section("", Params)
     check_mels("night.mels", params.night.mels, params.night.augment.sample_rate_hz)
     check_mels("voice.mels", params.voice.mels, params.voice.mels.sample_rate_hz)
-    check_device(params.train.device)
     for name, track in (("night.train", params.night.train), ("voice.train", params.voice.train)):
-        check_model_name(track.model)
+        check_network(params.train.device, track.model)
         if track.pretrained and not Path(track.pretrained.file).is_file():
             raise ParamsError(f"{name}.pretrained.file: there is no {track.pretrained.file}")
     for track, embed in (("night", params.night.embed), ("voice", params.voice.embed)):

@@ -56,8 +56,26 @@ class SmallRepo:
         self.must("git", "commit", "-qm", "x")
 
 
+# A stage after the other in one process, for outputs alone: what they import takes longer than what they do.
+IN_ONE_PROCESS = """
+import runpy, sys
+for command in {commands}:
+    sys.argv = command.split()
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as done:
+        if done.code:
+            raise
+"""
+
+
 def ran_stages(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
+
+
+def commands_of(output: str) -> list[str]:
+    """What DVC ran, in its order: a script and its arguments each."""
+    return re.findall(r"^> python (src/.+)$", output, flags=re.MULTILINE)
 
 
 def copy_code(folder: Path) -> None:
