@@ -6,8 +6,8 @@ import signal
 import pytest
 from hypothesis import settings
 
-settings.register_profile("evensong", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)  # the same examples for the same code
+settings.register_profile("evensong", deadline=None, max_examples=50)
+settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)  # the same for the same code
 settings.register_profile("fast", deadline=None, max_examples=10)  # for make test-fast
 settings.load_profile("ci" if os.environ.get("CI") else "evensong")
 

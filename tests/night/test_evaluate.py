@@ -268,7 +268,7 @@ def test_an_embedding_of_originals_is_scored_alone_and_averaged_with_the_network
 @pytest.mark.filterwarnings("error")
 def test_300_classes_are_shown_as_the_worst_30_and_the_others(workspace):
     names = [f"species {label:03d}" for label in range(300)]
-    write_arms(random_rows(300, n_sources=900), names)
+    write_arms(random_rows(300, n_sources=330), names)
     night_evaluate.main()
     classes, table = read("details")["classes"], pd.read_csv("plots/night/per_class.csv")
     f1 = {name: row["f1"] for name, row in classes.items() if row["n"]}

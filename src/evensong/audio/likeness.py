@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-import scipy.signal
+import scipy.fft
 
 from evensong.audio.fingerprint import HOP, RATE_HZ
 
@@ -58,9 +58,17 @@ def _overlap(first: np.ndarray, second: np.ndarray, lag: int) -> tuple[int, np.n
 
 def _correlate(one: np.ndarray, other: np.ndarray, reach: int) -> np.ndarray:
     """(2 reach + 1,) products of one with the other moved by -reach to reach samples."""
-    full = scipy.signal.correlate(one, other, method="fft")
+    full = _products(one, other)
     middle = other.size - 1
     return np.pad(full, reach)[middle : middle + 2 * reach + 1]
+
+
+def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of all shifts, as scipy.signal.correlate has them, whose import takes every scan half a second."""
+    n = one.size + other.size - 1
+    n_fft = scipy.fft.next_fast_len(n, real=True)
+    product: np.ndarray = scipy.fft.irfft(scipy.fft.rfft(one, n_fft) * scipy.fft.rfft(other[::-1], n_fft), n_fft)
+    return product[:n]
 
 
 def _best_shift(one: np.ndarray, other: np.ndarray) -> int:
@@ -77,5 +85,5 @@ def _between_samples(products: np.ndarray) -> float:
 
 def _repetition(wave: np.ndarray) -> float:
     """The largest correlation of a wave with itself at a distance of 20 ms or more."""
-    products = scipy.signal.correlate(wave, wave, method="fft")[wave.size - 1 :]
+    products = _products(wave, wave)[wave.size - 1 :]
     return float(products[_SELF_LAG:].max(initial=0) / products[0])
