@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,10 +50,14 @@ def add_object(root: Path, content: bytes, suffix: str = "") -> str:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def repository(first: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(first, tmp_path / "repository", symlinks=True)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data of two patients, tracked by DVC; results, a stale member and a state; a run that git remembers."""
-    root = tmp_path / "repository"
-    root.mkdir()
+    root = tmp_path_factory.mktemp("first")
     git(root, "init", "-q")
     dvc(root, "init", "-q")
     write(root / ".gitignore", "/artifacts\n/.state\n")

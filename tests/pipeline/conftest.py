@@ -59,6 +59,7 @@ class SmallRepo:
 # A stage after the other in one process, for outputs alone: what they import takes longer than what they do.
 IN_ONE_PROCESS = """
 import runpy, sys
+sys.path.insert(0, "src")
 for command in {commands}:
     sys.argv = command.split()
     try:

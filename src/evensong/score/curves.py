@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from evensong.score import palette
 from evensong.score.predictions import HISTORY_COLUMNS
@@ -31,12 +30,16 @@ class Ranking(NamedTuple):
 
 def roc_points(positive: Bools, scores: Floats) -> Points:
     """False and true positive rates at each distinct score, ascending from (0, 0) to (1, 1)."""
+    from sklearn.metrics import roc_curve  # most of a second, for those who draw
+
     false_rate, true_rate, _ = roc_curve(positive, scores, drop_intermediate=False)
     return false_rate, true_rate
 
 
 def pr_points(positive: Bools, scores: Floats) -> Points:
     """Recall, ascending, and precision at each distinct score, without the end at recall 0 that has no items."""
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, _ = precision_recall_curve(positive, scores)
     return recall[-2::-1], precision[-2::-1]
 
