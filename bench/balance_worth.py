@@ -98,7 +98,7 @@ def plans_of(training: pd.DataFrame, arguments: argparse.Namespace, seed: int) -
 
 
 def write_store(
-    folder: Path, clips: pd.DataFrame, root: Path, planned: list[pd.DataFrame]
+    folder: Path, clips: pd.DataFrame, root: Path, planned: list[pd.DataFrame], n_fft: int = 2048, hop: int = 2048
 ) -> tuple[ArrayStore, dict[tuple[str, int], int]]:
     """Every planned file once, made and turned into mels by the product's own stages; and its row by original and copy.
 
@@ -108,7 +108,7 @@ def write_store(
     files = files.sort_values(["class_slug", "file_path"], ignore_index=True)
     files["mel_row"] = files.groupby("class_slug").cumcount()
     mels = load_section("night.mels", NightMels, PARAMS)
-    mels = mels.model_copy(update={"clip_seconds": 5, "fmin_hz": 20, "n_fft": 2048, "hop_length": 2048})
+    mels = mels.model_copy(update={"clip_seconds": 5, "fmin_hz": 20, "n_fft": n_fft, "hop_length": hop})
     augment = load_section("night.augment", NightAugment, PARAMS)
     if not (folder / "mels").exists():
         with tempfile.TemporaryDirectory(dir=folder) as name:
