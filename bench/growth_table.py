@@ -1,6 +1,7 @@
 """What every step costs as the data grows, DVC's own share included: a row a size, and the exponent of growth.
 
-    python bench/growth_table.py [--only night_index ...] [--model artifacts/night/train] [--json FILE]
+    python bench/growth_table.py [--only night_index ...] [--model artifacts/night/train] [--json FILE] [--figure FILE]
+    python bench/growth_table.py --draw FILE.json --figure FILE
 
 Audio is made: half a second of noise at 8 kHz a clip, so that the cost a file is seen and not that of its sound. Beyond
 what a machine can hold as audio, the tables alone that earlier stages would have left (bench/index_growth.py). Every
@@ -27,10 +28,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import soundfile
 from index_growth import make_originals, write_tables
+from matplotlib.figure import Figure
 from night_copy import ROOT, set_params
 
 from evensong.audio.quality import ClipStats
@@ -257,21 +260,52 @@ def growth(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def draw(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """CPU seconds and memory of every step against its size, both axes logarithmic: linear growth is a diagonal."""
+    table = pd.DataFrame(rows)
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        figure = Figure(figsize=(10, 4.8), layout="constrained")
+        for axes, key in zip(figure.subplots(1, 2), ("CPU s", "peak MB"), strict=True):
+            for number, (name, part) in enumerate(table.groupby("step", sort=False)):
+                style = {"color": f"C{number % 10}", "linestyle": "--" if number > 9 else "-"}
+                axes.plot(
+                    part["size"], part[key], marker="o", markersize=3, label=f"{name} ({part['of'].iloc[0]})", **style
+                )
+            axes.set(xscale="log", yscale="log", xlabel="how many", ylabel=key)
+            axes.grid(color="0.5", alpha=0.25)
+        axes.set_yticks([100, 200, 500, 1000], ["100", "200", "500", "1000"])
+        axes.minorticks_off()
+        low, high = table["size"].min(), table["size"].max()
+        diagonal = (low, high), (1e-3 * low, 1e-3 * high)
+        figure.axes[0].plot(*diagonal, color="0.6", linestyle=":", label="linear", scaley=False)
+        figure.legend(
+            *figure.axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8
+        )
+        figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
 def main() -> None:
     """Measure every step and print a row as soon as it is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], metavar="STEP")
     parser.add_argument("--model", type=Path, default=ROOT / "artifacts/night/train")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument(
+        "--draw", type=Path, metavar="JSON", help="measure nothing, draw what an earlier run has written"
+    )
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    for family in FAMILIES:
+    rows: list[dict[str, Any]] = json.loads(options.draw.read_text(encoding="utf-8"))["rows"] if options.draw else []
+    for family in () if options.draw else FAMILIES:
         for size in family.sizes:
             for row in rows_of(family, size, options.only, options.model.resolve()):
                 rows.append(row)
                 print(" ".join(f"{key} {value}," for key, value in row.items()), flush=True)
     for name, found in growth(rows).items():
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
+    if options.figure:
+        draw(options.figure, rows)
     if options.json:
         text = json.dumps({"rows": rows, "growth": growth(rows)}, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
