@@ -1,6 +1,7 @@
 """Strict loader: one section of params.yaml against one schema. It knows no section itself."""
 
 import difflib
+import functools
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,9 @@ T = TypeVar("T")
 def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
     """Read a params file as DVC reads it (YAML 1.2: ``1e-3`` is a number, ``no`` is a string).
 
+    Returns:
+        The tree, which is not to be changed: the next to ask for the same bytes is given the same one.
+
     Raises:
         ParamsError: missing, over 1 MiB, not YAML, not a mapping, a repeated key, an alias, or too deep a nest.
     """
@@ -40,6 +44,11 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
         raise ParamsError(f"{path}: cannot be read ({error.strerror})") from error
     if len(raw) > _MAX_BYTES:
         raise ParamsError(f"{path}: {len(raw)} bytes, more than any parameter file needs")
+    return _tree_of(raw, path)
+
+
+@functools.lru_cache(maxsize=4)  # a stage asks for five sections of one file
+def _tree_of(raw: bytes, path: Path) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8")
         _refuse_shape(text, path)
