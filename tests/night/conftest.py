@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from evensong.score import shortcuts
+
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
@@ -23,6 +25,12 @@ def write_clip(path, seed, *, seconds=0.5, rate_hz=8000, channels=1, level=0.3, 
         file.setframerate(rate_hz)
         file.writeframes((np.clip(samples, -full_scale, full_scale) * 32767).astype("<i2").tobytes())
     return path
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """The audit of shortcuts takes longer than the stages that write it; its own tests have all trees."""
+    monkeypatch.setattr(shortcuts, "_TREES", 3)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from PIL import Image
 
 from evensong.audio.decode import write_wav
 from evensong.schemas import VoiceMels, VoiceScan
+from evensong.score import shortcuts
 
 RATE_HZ = 8_000
 SOUND_KINDS = {  # a container, and a codec where it holds several: what the scan calls the two
@@ -77,6 +78,12 @@ def write_sound(path, kind, *, frequency_hz, rate_hz=16_000):
         frame.sample_rate, frame.pts = rate_hz, 0
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    """The audit of shortcuts takes longer than the stages that write it; its own tests have all trees."""
+    monkeypatch.setattr(shortcuts, "_TREES", 3)
 
 
 @pytest.fixture

@@ -9,6 +9,11 @@ from evensong.score.shortcuts import describe_shortcuts, notable_traits
 from evensong.voice.shortcuts import audit_patients
 
 
+@pytest.fixture(autouse=True)
+def few_trees():
+    """All of them, here."""
+
+
 def recorded(labels, n_each, **by_label):
     """Recordings of one kind, and traits that differ by label as (negative, positive)."""
     rng = np.random.default_rng(0)
