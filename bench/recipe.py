@@ -1,7 +1,7 @@
 """Three ideas for a stronger recipe against today's, each with the same seeds, folds and epochs, and all together.
 
     python bench/recipe.py --clips DIR [--out DIR] [--seeds 0 1] [--folds 0 1 2] [--files 100] [--epochs 20]
-        [--model test_efficientnet] [--precision float32]
+        [--model test_efficientnet] [--precision float32] [--arms today fine ...]
 
 DIR holds ESC's clips, a folder a class; their own folds are tested, without a validation set. Today's recipe is that of
 docs/recipes.md: shifts, masks, mixup, averaged weights, four shifts at test time.
@@ -47,6 +47,7 @@ ARMS = {
 }
 COARSE = {"sample_rate_hz": 22_050, "hop_length": 512, "n_fft": 1024, "fmax_hz": 11_000}
 FINE = {"sample_rate_hz": 44_100, "hop_length": 512, "n_fft": 2048, "fmax_hz": 20_000}
+SOUNDS = {"coarse": COARSE, "fine": FINE}
 CLIP_S, CROP_S, N_CROPS = 5.0, 3.0, 5
 DB_PER_NEPER = 10 / np.log(10)
 
@@ -149,12 +150,11 @@ def run(arguments: argparse.Namespace, out: Path) -> None:
     files = planned_files(clips, target_samples=arguments.files)
     files["label"] = files["class_name"].map(dict(zip(clips["class_name"], clips["label"], strict=True)))
     files["fold"] = files["original_file"].map(clips.set_index("path")["fold"])
-    stores = {
-        name: write_store(out / name, clips, arguments.clips, files, sound)
-        for name, sound in (("coarse", COARSE), ("fine", FINE))
-    }
+    arms = {name: ARMS[name] for name in dict.fromkeys(["today", *arguments.arms])}
+    sounds = {"fine" if "fine" in ideas else "coarse" for ideas in arms.values()}
+    stores = {name: write_store(out / name, clips, arguments.clips, files, SOUNDS[name]) for name in sorted(sounds)}
     track = TrackTrain(model=arguments.model, batch_size=32, pretrained=None, folds="all")
-    found: dict[str, dict[int, list[pd.DataFrame]]] = {arm: {seed: [] for seed in arguments.seeds} for arm in ARMS}
+    found: dict[str, dict[int, list[pd.DataFrame]]] = {arm: {seed: [] for seed in arguments.seeds} for arm in arms}
     nothing = Subset(NOBODY, NOBODY, NOBODY.astype(np.bool_))
     for seed in arguments.seeds:
         train = todays(arguments.epochs, arguments.precision).model_copy(update={"seed": seed})
@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace, out: Path) -> None:
             fold = Fold(number, items, nothing, nothing, clips["class_name"].nunique(), track, train)
             test = files[(files["fold"] == number) & (files["copy"] == 0)]
             named = pd.DataFrame({"item_id": test["original_file"], "group": test["source_id"], "label": test["label"]})
-            for arm, ideas in ARMS.items():
+            for arm, ideas in arms.items():
                 store = stores["fine" if "fine" in ideas else "coarse"]
                 make = partial(train_one, fold, ideas, store, test.index.to_numpy())
                 found[arm][seed].append(kept(out / f"{arm}-{seed}-{number}.csv", named, make))
@@ -197,6 +197,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", default="test_efficientnet")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="today is always there")
     arguments = parsed(parser)
     with kept_in(arguments.out) as out:
         run(arguments, out)
