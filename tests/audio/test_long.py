@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from evensong.audio.decode import decode, downmix, inspect, pcm_digest
 from evensong.schemas import AudioLimits
@@ -41,6 +44,14 @@ def test_downmix_of_a_long_recording_is_the_mean(n_frames: int):
     wave, warnings = downmix(waves)
     np.testing.assert_array_equal(wave, waves.mean(axis=0, dtype=np.float64).astype(np.float32))
     assert (wave.dtype, warnings) == (np.float32, ())
+
+
+@given(waves=arrays(np.float32, st.tuples(st.integers(2, 4), st.integers(1, 20)), elements=st.floats(-8, 8, width=32)))
+def test_downmix_is_rounded_once_to_the_last_bit(waves: np.ndarray):
+    """Of numbers far apart, next to nothing, or -0.0."""
+    wave, warnings = downmix(waves)
+    if not warnings:
+        assert wave.tobytes() == waves.mean(axis=0, dtype=np.float64).astype(np.float32).tobytes()
 
 
 def test_downmix_weighs_the_whole_recording_when_channels_cancel():

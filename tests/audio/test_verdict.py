@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from tests.audio.boxes import with_edits
 
 from evensong.audio import codecs
 from evensong.audio.containers import open_regular
-from evensong.audio.decode import decode, downmix, open_mono, open_stream, resample
+from evensong.audio.decode import decode, downmix, hear_mono, open_mono, open_stream, resample
 from evensong.errors import InputFault
 
 Write = Callable[[str, bytes], Path]
+Read = Callable[[Path, int], np.ndarray]
 KINDS = ["wav", "flac", "ogg", "opus", "mp3", "countless", "aiff", "m4a", "delayed", "faststart", "alac", "m4a_pcm"]
 ID3V1 = b"TAG" + b"a night in May".ljust(125)
 many = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -39,17 +40,25 @@ def content(encoded: dict[str, bytes], make_mp3: Callable[..., bytes]) -> Callab
 
 
 def streamed(path: Path) -> np.ndarray:
-    with open_stream(path) as opened:
-        return np.concatenate(list(opened.blocks), axis=1)
+    with open_stream(path) as stream:
+        return np.concatenate(list(stream.blocks), axis=1)
 
 
 def decoded(path: Path) -> np.ndarray:
     return decode(path, max_seconds=1e6).waves
 
 
-def mono(path: Path, rate_hz: int) -> np.ndarray:
+def joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    return np.concatenate(list(blocks))
+
+
+def opened(path: Path, rate_hz: int) -> np.ndarray:
     with open_mono(path, rate_hz) as blocks:
-        return np.concatenate(list(blocks))
+        return joined(blocks)
+
+
+def heard(path: Path, rate_hz: int) -> np.ndarray:
+    return hear_mono(path, rate_hz, joined)
 
 
 def outcome(read: Callable[[Path], np.ndarray], path: Path) -> tuple[str, str]:
@@ -132,8 +141,9 @@ def test_bad_samples_are_counted_over_all_blocks(write: Write, make_wav: Callabl
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3"])
 @pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("mono", [opened, heard])
 def test_mono_is_the_mixed_and_resampled_clip(
-    kind: str, rate_hz: int, chirp: np.ndarray, make_sndfile: Callable[..., bytes], write: Write
+    mono: Read, kind: str, rate_hz: int, chirp: np.ndarray, make_sndfile: Callable[..., bytes], write: Write
 ) -> None:
     stereo = np.stack([chirp, 0.5 * chirp[::-1]], axis=1)
     path = write("x", make_sndfile(stereo, 44_100, kind.upper(), None))
@@ -142,19 +152,38 @@ def test_mono_is_the_mixed_and_resampled_clip(
     np.testing.assert_array_equal(mono(path, rate_hz), resample(wave, 44_100, rate_hz))
 
 
+@pytest.mark.parametrize("mono", [opened, heard])
 def test_channels_that_cancel_leave_the_first(
-    chirp: np.ndarray, make_sndfile: Callable[..., bytes], write: Write
+    mono: Read, chirp: np.ndarray, make_sndfile: Callable[..., bytes], write: Write
 ) -> None:
     path = write("x.wav", make_sndfile(np.stack([chirp, -chirp], axis=1), 44_100, "WAV", "PCM_16"))
     np.testing.assert_array_equal(mono(path, 44_100), chirp)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_channels_that_cancel_at_the_end_are_heard_again_from_the_beginning(
+    kind: str, make_sndfile: Callable[..., bytes], write: Write
+) -> None:
+    left = np.repeat(np.float32([0.0625, 0.5]), 20_000)
+    right = left * np.repeat(np.float32([1, -1]), 20_000)  # energies 1/256 and 65/256
+    path = write("x", make_sndfile(np.stack([left, right], axis=1), 44_100, kind, "PCM_16"))
+    begun = []
+
+    def hear(blocks: Iterator[np.ndarray]) -> np.ndarray:
+        begun.append(None)
+        return joined(blocks)
+
+    np.testing.assert_array_equal(hear_mono(path, None, hear), left)
+    np.testing.assert_array_equal(opened(path, 44_100), left)
+    assert len(begun) == 2
 
 
 def test_a_long_recording_is_no_fault_of_a_stream(write: Write, make_wav: Callable[..., bytes]) -> None:
     path = write("x.wav", make_wav(bytes(2 * 700 * 8_000)))
     with pytest.raises(InputFault, match="Q_TOO_LONG"):
         decode(path, max_seconds=600)
-    with open_stream(path) as opened:
-        lengths = [block.shape[1] for block in opened.blocks]
+    with open_stream(path) as stream:
+        lengths = [block.shape[1] for block in stream.blocks]
     assert (max(lengths), sum(lengths)) == (10_007, 700 * 8_000)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from tests.audio.conftest import m4a_bytes, mp3_bytes, sndfile_bytes
 from tests.reliability.mutations import Disagreement, mutated, with_page_checksums
 
-from evensong.audio.decode import inspect, open_mono, resample
+from evensong.audio.decode import hear_mono, inspect, resample
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
 
@@ -59,8 +59,7 @@ def check_recording(suffix: str, folder: Path, raw: bytes) -> str:
         return scanned
     read, predicted = np.zeros(0, np.float32), "used"
     try:
-        with open_mono(path, _RATE_HZ) as blocks:
-            read = np.concatenate(list(blocks))
+        read = hear_mono(path, _RATE_HZ, lambda blocks: np.concatenate(list(blocks)))
     except InputFault as fault:
         predicted = str(fault)
     if predicted != ("used" if scanned in _OF_CONTENT else scanned):

@@ -62,7 +62,7 @@ def test_two_verdicts_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_arguments: object) -> None:
         raise InputFault("Q_CORRUPT", "as a second decoder would say")
 
-    monkeypatch.setattr(fuzz_audio, "open_mono", refuse)
+    monkeypatch.setattr(fuzz_audio, "hear_mono", refuse)
     assert one_round(tmp_path, "wav", 20).wrong["disagreements"] > 5
 
 

@@ -1,10 +1,11 @@
 """Recordings in, checked float32 samples out: as a stream of blocks, or joined to one clip with the same verdict."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -26,6 +27,7 @@ __all__ = [
     "deadline_s",
     "decode",
     "downmix",
+    "hear_mono",
     "inspect",
     "open_mono",
     "open_stream",
@@ -42,6 +44,8 @@ _MAX_CHANNELS = 8
 _MAX_DECODED_BYTES = 2 << 30
 _MAX_ABS = 8.0  # float files beyond this are not audio at full scale +/-1
 _MIN_MONO_ENERGY = 0.05  # of the channels' mean energy; below it they cancel each other
+
+_Heard = TypeVar("_Heard")
 
 
 @dataclass(frozen=True)
@@ -181,19 +185,51 @@ def open_mono(
     Raises:
         InputFault: as `open_stream`.
     """
+    mix = _Mix()
     with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
-        uses_first = stream.n_channels == 1 or _channels_cancel(_mixed(block) for block in stream.blocks)
+        is_mono = stream.n_channels == 1
+        if not is_mono:
+            for block in stream.blocks:
+                mix(block)
     with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
-        waves = (block[0] if uses_first else _mixed(block)[0] for block in stream.blocks)
-        yield _resampled(waves, stream.sample_rate_hz, sample_rate_hz or stream.sample_rate_hz)
+        yield _resampled(stream, _first if is_mono or mix.cancels else _mean, sample_rate_hz)
 
 
-def _resampled(waves: Iterator[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
+def hear_mono(
+    path: Path,
+    sample_rate_hz: int | None,
+    hear: Callable[[Iterator[np.ndarray]], _Heard],
+    *,
+    as_far_as_it_goes: bool = False,
+) -> _Heard:
+    """What a function makes of the blocks of `open_mono`, which are read once where that reads the file twice.
+
+    Args:
+        sample_rate_hz, as_far_as_it_goes: as `open_mono`.
+        hear: reads the blocks to their end, and has no effects: where the end shows that the channels cancel each
+            other, what it made of their mean is dropped, and it is called again with the first one.
+
+    Raises:
+        InputFault: as `open_stream`.
+    """
+    mix = _Mix()
+    with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
+        heard = hear(_resampled(stream, _first if stream.n_channels == 1 else mix, sample_rate_hz))
+    if not mix.cancels:
+        return heard
+    with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
+        return hear(_resampled(stream, _first, sample_rate_hz))
+
+
+def _resampled(
+    stream: Stream, to_mono: Callable[[np.ndarray], np.ndarray], sample_rate_hz: int | None
+) -> Iterator[np.ndarray]:
     """The filter of `resample`, fed block by block; it gives the same samples."""
-    if from_hz == to_hz:
+    waves = map(to_mono, stream.blocks)
+    if sample_rate_hz in (None, stream.sample_rate_hz):
         yield from waves
         return
-    resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+    resampler = soxr.ResampleStream(stream.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
     for wave in waves:
         yield resampler.resample_chunk(np.ascontiguousarray(wave))
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
@@ -241,28 +277,51 @@ def downmix(waves: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     if len(waves) == 1:
         return waves[0], ()
-    mixed = [_mixed(waves[:, start : start + BLOCK_FRAMES]) for start in range(0, waves.shape[1], BLOCK_FRAMES)]
-    if _channels_cancel(mixed):
+    mix = _Mix()
+    means = [mix(waves[:, start : start + BLOCK_FRAMES]) for start in range(0, waves.shape[1], BLOCK_FRAMES)]
+    if mix.cancels:
         return waves[0].copy(), ("W_PHASE",)
-    return np.concatenate([wave for wave, _, _ in mixed]), ()
+    return np.concatenate(means), ()
 
 
-def _mixed(block: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """The channels' mean (n,) float32, its energy, and the mean of the channels' energies."""
-    wide = np.ascontiguousarray(block, dtype=np.float64)  # channels apart: four times as fast as samples in turns
-    mean = wide.mean(axis=0)
-    return (
-        mean.astype(np.float32),
-        float(np.einsum("i,i", mean, mean)),
-        float(np.einsum("ij,ij", wide, wide) / len(wide)),
-    )
+class _Mix:
+    """The channels' mean, block by block; after the last one, whether it holds next to nothing of them."""
+
+    def __init__(self) -> None:
+        self._together = self._apart = 0.0
+
+    def __call__(self, block: np.ndarray) -> np.ndarray:
+        """(n_channels, n) -> (n,), both float32."""
+        mean = _mean(block)
+        self._together += _energy(mean)
+        self._apart += _energy(block) / len(block)
+        return mean
+
+    @property
+    def cancels(self) -> bool:
+        """Never before the first block."""
+        return self._together < _MIN_MONO_ENERGY * self._apart
 
 
-def _channels_cancel(mixed: Iterable[tuple[np.ndarray, float, float]]) -> bool:
-    energy_mixed = energy = 0.0
-    for _, together, apart in mixed:
-        energy_mixed, energy = energy_mixed + together, energy + apart
-    return energy_mixed < _MIN_MONO_ENERGY * energy
+def _first(block: np.ndarray) -> np.ndarray:
+    wave: np.ndarray = block[0]
+    return wave
+
+
+def _mean(block: np.ndarray) -> np.ndarray:
+    """The channels' mean (n,) float32, as float64 would round it."""
+    if len(block) == 2:  # float32 rounds a sum of two once as well, and halving is exact; + 0, or -0.0 stays -0.0
+        mean: np.ndarray = (block[0] + block[1] + np.float32(0)) * np.float32(0.5)
+    else:
+        wide = np.ascontiguousarray(block, dtype=np.float64)  # channels apart: four times as fast as samples in turns
+        mean = wide.mean(axis=0).astype(np.float32)
+    return mean
+
+
+def _energy(samples: np.ndarray) -> float:
+    squares = samples.astype(np.float64)
+    squares *= squares
+    return float(squares.sum())
 
 
 def pcm_digest(decoded: Decoded) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evensong.audio.decode import open_mono
+from evensong.audio.decode import hear_mono
 from evensong.errors import InputFault, ParamsError
 from evensong.listen.scorer import Hearing, Listener, Scorer
 from evensong.score.detection import Scores
@@ -53,16 +53,18 @@ def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_
         IntegrityError: a probability that is not finite.
     """
     rate_hz, n_window = listening.sample_rate_hz, listening.n_window
-    begins, ends, rows = [], [], []
-    with open_mono(path, rate_hz, as_far_as_it_goes=as_far_as_it_goes) as blocks:
-        windows = sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)
-        for batch in _batches(windows):
+
+    def score(blocks: Iterable[np.ndarray]) -> Scores:
+        begins, ends, rows = [], [], []
+        for batch in _batches(sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)):
             begins += [start for start, _ in batch]
             ends += [start + wave.size for start, wave in batch]
             rows.append(scorer.probabilities([wave for _, wave in batch]))
-    if not rows or ends[-1] < listening.n_least:
-        raise InputFault("Q_TOO_SHORT", f"under {listening.n_least} samples at {rate_hz} Hz, the least to be heard")
-    return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
+        if not rows or ends[-1] < listening.n_least:
+            raise InputFault("Q_TOO_SHORT", f"under {listening.n_least} samples at {rate_hz} Hz, the least to be heard")
+        return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
+
+    return hear_mono(path, rate_hz, score, as_far_as_it_goes=as_far_as_it_goes)
 
 
 def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> Iterator[tuple[int, np.ndarray]]:
