@@ -82,6 +82,26 @@ def test_log_mel_equals_librosa_for_any_settings(n_fft, hop_share, n_mels, n_sam
     np.testing.assert_allclose(mel_db, by_librosa(wave, rate_hz, wanted), atol=1e-4)
 
 
+@settings(max_examples=40)
+@given(
+    n_fft=st.integers(256, 700),
+    hop_share=st.floats(0.1, 1),
+    seconds=st.floats(0.01, 0.6),
+    steps=st.lists(st.integers(0, 9), min_size=1, max_size=5),
+    seed=st.integers(0, 9),
+)
+def test_clips_of_one_wave_have_the_bytes_of_each_alone(n_fft, hop_share, seconds, steps, seed):
+    wanted = mels(n_fft=n_fft, hop_length=max(1, int(n_fft * hop_share)), n_mels=8, fmax_hz=7_000, clip_seconds=seconds)
+    transform = MelTransform(wanted, 16_000)
+    starts = [wanted.hop_length * step for step in np.cumsum(steps)]
+    wave = np.random.default_rng(seed).normal(0, 0.1, starts[-1] + transform.n_samples + seed).astype(np.float32)
+    wave[: 2 * n_fft] *= seed % 2
+    found = transform.log_mels(wave, starts, 80)
+    for start, mel_db in zip(starts, found, strict=True):
+        alone = transform.log_mel(wave[start : start + transform.n_samples], 80)
+        assert mel_db.tobytes() == alone.tobytes()
+
+
 @pytest.mark.filterwarnings("ignore:Empty filters")
 @settings(max_examples=50)
 @given(

@@ -61,7 +61,7 @@ def describe(path: Path, **changes: object) -> None:
 def test_the_graph_scores_windows(graph: Path) -> None:
     trained = read_exported(graph)
     scorer = MelScorer(trained.infer, MELS, RATE_HZ)
-    probs = scorer.probabilities([tone(0, 1, 0.5), np.zeros(100, np.float32), tone(1, 2, 0.3)])
+    probs = scorer.probabilities([(0, tone(0, 1, 0.5)), (50, np.zeros(100, np.float32)), (99, tone(1, 2, 0.3))])
     np.testing.assert_allclose(probs[[0, 2]].sum(axis=1), 1, atol=1e-6)
     assert probs[[0, 2]].argmax(axis=1).tolist() == [0, 1]
     assert np.isnan(probs[1]).all()  # no sound

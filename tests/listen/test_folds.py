@@ -91,7 +91,7 @@ def test_a_model_listens_alike_whichever_part_of_long_clips_it_learned(
     mels = json.loads((trained.folder / "fold_01/model.json").read_text(encoding="utf-8"))["mels"]
     folder = edited(trained, tmp_path, mels=mels | change)
     heard = listening_of(read_folds(folder / "fold_01"), None)
-    assert (heard.n_window, heard.hop_seconds, heard.band_hz) == (4_000, 0.25, (MELS.fmin_hz, MELS.fmax_hz))
+    assert (heard.n_window, heard.hop_seconds, heard.band_hz) == (4_000, 0.256, (MELS.fmin_hz, MELS.fmax_hz))
     assert read_folds(folder / "fold_01").scorer().settings == MELS
 
 

@@ -1,6 +1,8 @@
 """Mono waves in, mel power and log-mel arrays out; the only place that knows the filter bank and the log base."""
 
 import functools
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
@@ -36,6 +38,9 @@ class MelTransform:
         self._settings = settings
         self._window = _hann(settings.n_fft)
         self._bank = _mel_bank(settings, sample_rate_hz)
+        centres = range(0, self.n_frames * settings.hop_length, settings.hop_length)
+        is_whole = [0 <= at - settings.n_fft // 2 <= self.n_samples - settings.n_fft for at in centres]
+        self._at_ends = [frame for frame, whole in enumerate(is_whole) if not whole]
 
     def power(self, wave: np.ndarray) -> np.ndarray:
         """Mel power of one clip, cut or zero-padded at its end to clip_seconds.
@@ -69,10 +74,15 @@ class MelTransform:
             windowed = np.empty((max(1, _BLOCK // n_fft), n_fft))
             for start in range(0, n_live, len(windowed)):
                 block = frames[start : start + len(windowed)]
-                spectrum = scipy.fft.rfft(np.multiply(block, self._window, out=windowed[: len(block)]), axis=1)
-                power[:, start : start + len(block)] = self._bank @ (spectrum.real**2 + spectrum.imag**2).T
+                power[:, start : start + len(block)] = self._of_frames(block, windowed[: len(block)])
         if not np.isfinite(power.sum()):
             raise DataError("the clip holds NaN or infinity; it should have been quarantined by the scan")
+        return power
+
+    def _of_frames(self, frames: np.ndarray, windowed: np.ndarray) -> np.ndarray:
+        """Mel power (n_mels, n) of frames (n, n_fft), which are windowed into an array of their shape."""
+        spectrum = scipy.fft.rfft(np.multiply(frames, self._window, out=windowed), axis=1)
+        power: np.ndarray = self._bank @ (spectrum.real**2 + spectrum.imag**2).T
         return power
 
     def loudest_start(self, wave: np.ndarray) -> int:
@@ -111,8 +121,42 @@ class MelTransform:
             (n_mels, n_frames) float32, dB.
         """
         mel_db = _level_db(self.power(wave))
-        floored: np.ndarray = np.maximum(mel_db, mel_db.max() - top_db).astype(np.float32)
-        return floored
+        return _floored(mel_db, top_db)
+
+    def log_mels(self, wave: np.ndarray, starts: Sequence[int], top_db: float) -> np.ndarray:
+        """Log-mel spectrograms of clips that lie in one wave, each as `log_mel` has it; what they share is done once.
+
+        Args:
+            wave: (n,) float32 or float64, full scale +/-1, at the transform's sample rate, finite.
+            starts: first samples of the clips, multiples of hop_length, each clip wholly in the wave.
+
+        Returns:
+            (n_clips, n_mels, n_frames) float32, dB.
+        """
+        level_db = _level_db(self._power(wave, 1 + wave.size // self._settings.hop_length))
+        ends_db = _level_db(self._ends(wave, starts)).reshape(len(level_db), len(starts), -1)
+        mels = np.empty((len(starts), len(level_db), self.n_frames), np.float32)
+        for number, start in enumerate(starts):
+            first = start // self._settings.hop_length
+            mel_db = level_db[:, first : first + self.n_frames].copy()
+            mel_db[:, self._at_ends] = ends_db[:, number]
+            mels[number] = _floored(mel_db, top_db)
+        return mels
+
+    def _ends(self, wave: np.ndarray, starts: Sequence[int]) -> np.ndarray:
+        """Mel power of the frames that reach over the ends of clips, where zeros stand for what lies beside a clip."""
+        n_fft, hop = self._settings.n_fft, self._settings.hop_length
+        frames = np.zeros((len(starts) * len(self._at_ends), n_fft))
+        for row, (start, frame) in enumerate(itertools.product(starts, self._at_ends)):
+            first = frame * hop - n_fft // 2
+            inside = slice(max(0, first), min(first + n_fft, self.n_samples))
+            frames[row, inside.start - first : inside.stop - first] = wave[start + inside.start : start + inside.stop]
+        return self._of_frames(frames, frames)
+
+
+def _floored(mel_db: np.ndarray, top_db: float) -> np.ndarray:
+    floored: np.ndarray = np.maximum(mel_db, mel_db.max() - top_db).astype(np.float32)
+    return floored
 
 
 def _level_db(power: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from evensong.keys import digest_of, joined_key
 from evensong.learn.arms import Arm, read_arm
 from evensong.learn.embedding import Graph, open_graph
 from evensong.learn.head_choice import head_name
-from evensong.listen.scorer import Hearing, Listener, Scorer, as_in_pool
+from evensong.listen.scorer import Hearing, Listener, Scorer, Window, as_in_pool
 
 
 class _Night(BaseModel):
@@ -67,19 +67,19 @@ class ArmScorer:
 
     of: ListeningArm
 
-    def probabilities(self, waves: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def probabilities(self, windows: Sequence[Window]) -> NDArray[np.float64]:
         """The mean over folds."""
         arm, rate_hz = self.of.arm, self.of.heard.sample_rate_hz
-        windows = [as_in_pool(wave) for wave in waves]
+        waves = [as_in_pool(wave) for _, wave in windows]
         try:
-            vectors = np.stack([self.of.graph.vector(window, rate_hz) for window in windows])
+            vectors = np.stack([self.of.graph.vector(wave, rate_hz) for wave in waves])
             shares = self.of.of_vectors(vectors)
         except DataError as error:
             raise IntegrityError(str(error)) from error  # the model's fault, not the recording's
         if not np.isfinite(shares).all():
             raise IntegrityError(f"{arm.where}: gives no finite probabilities; run dvc repro again")
         probs: NDArray[np.float64] = shares.astype(np.float32).astype(np.float64)  # what is kept of them
-        probs[[np.ptp(window) == 0 for window in windows]] = np.nan
+        probs[[np.ptp(wave) == 0 for wave in waves]] = np.nan
         return probs
 
 
@@ -105,7 +105,7 @@ def read_arm_to_listen(path: Path) -> ListeningArm:
     graph = open_graph(str(folder), arm.model)
     mel, rate_hz = arm.model.mel, night.pool_sample_rate_hz
     band_hz = (mel.fmin_hz, mel.fmax_hz) if mel else (0.0, arm.model.sample_rate_hz / 2)
-    heard = Hearing(night.clip_seconds, rate_hz, (band_hz[0], min(band_hz[1], rate_hz / 2)), 1)
+    heard = Hearing(night.clip_seconds, rate_hz, (band_hz[0], min(band_hz[1], rate_hz / 2)), 1, night.clip_seconds / 2)
     digest = digest_of([joined_key(arm.card["card_sha256"], repr(folds))])
     return ListeningArm(arm.classes, night.background, [arm.card], digest, arm, folds, heard, graph)
 

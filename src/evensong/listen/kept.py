@@ -10,8 +10,8 @@ import numpy as np
 from evensong.audio.containers import open_regular
 from evensong.audio.decode import open_stream
 from evensong.keys import digest_of, joined_key
-from evensong.listen.scorer import Listener, Scorer
-from evensong.listen.windows import Listening, score_recording
+from evensong.listen.scorer import Hearing, Listener, Scorer
+from evensong.listen.windows import score_recording
 from evensong.score.detection import Scores
 
 CUT_SHORT, LOW_RATE = "W_CUT_SHORT", "W_LOW_RATE"
@@ -35,7 +35,7 @@ class Heard:
     warnings: tuple[str, ...]
 
 
-def hear(path: Path, scorer: Scorer, listening: Listening) -> Heard:
+def hear(path: Path, scorer: Scorer, listening: Hearing) -> Heard:
     """Score a recording as far as it goes.
 
     Raises:
@@ -60,7 +60,7 @@ class Kept:
     may hold files of one name, size and time; and not by all its bytes, since to read a season takes hours.
     """
 
-    def __init__(self, folder: Path, model: Listener, listening: Listening) -> None:
+    def __init__(self, folder: Path, model: Listener, listening: Hearing) -> None:
         self.folder = folder / digest_of([joined_key(_FORMAT, model.digest, repr(listening.hop_seconds))])
         self.folder.mkdir(parents=True, exist_ok=True)
 

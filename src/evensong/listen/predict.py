@@ -18,8 +18,9 @@ from evensong.listen.found import Found, Results
 from evensong.listen.outputs import write_table
 from evensong.listen.progress import Progress, tell
 from evensong.listen.recordings import Listing, list_recordings
+from evensong.listen.scorer import Hearing
 from evensong.listen.segments import REVIEW, Sample, candidates_of, write_segments
-from evensong.listen.windows import Listening, listening_of
+from evensong.listen.windows import listening_of
 from evensong.run.parallel import map_isolated
 
 _Tables = Mapping[str, Mapping[Path, Path]]  # files of single recordings by what they are for
@@ -75,7 +76,7 @@ class _Task:
     path: Path
     out: Path
     model: Path
-    listening: Listening
+    listening: Hearing
 
 
 def predict(request: Request) -> None:
@@ -160,7 +161,7 @@ def _starts(listing: Listing, clock: Clock | None, hours: Hours | None) -> dict[
     return starts
 
 
-def _hear_all(listing: Listing, kept: Kept, request: Request, listening: Listening) -> dict[Path, Path]:
+def _hear_all(listing: Listing, kept: Kept, request: Request, listening: Hearing) -> dict[Path, Path]:
     """Score what has not been scored before; where the result of each recording lies, in the listing's order."""
     results: dict[Path, Path] = {}
     todo: dict[Path, Path] = {}

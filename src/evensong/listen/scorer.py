@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,9 @@ from evensong.schemas import LogMels
 _FULL_SCALE = np.float32(32_768)  # of the pool's 16-bit files
 _RATES_HZ = (1_000, 500_000)
 
+Window = tuple[int, NDArray[np.float32]]
+"""First sample, and the samples (n,): those of a window, or fewer where the recording has no more."""
+
 Infer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Mels as stored for training, (n, n_mels, n_frames), not standardised -> probabilities (n, n_classes)."""
 
@@ -30,12 +34,14 @@ class Hearing:
         sample_rate_hz: the rate it was trained at.
         band_hz: lowest and highest frequency that it hears.
         n_least: fewest samples that can be scored.
+        hop_seconds: distance of two windows.
     """
 
     clip_seconds: float
     sample_rate_hz: int
     band_hz: tuple[float, float]
     n_least: int
+    hop_seconds: float
 
     @property
     def n_window(self) -> int:
@@ -46,11 +52,11 @@ class Hearing:
 class Scorer(Protocol):
     """What scores windows."""
 
-    def probabilities(self, waves: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def probabilities(self, windows: Sequence[Window]) -> NDArray[np.float64]:
         """Class probabilities.
 
         Args:
-            waves: (n_samples,) each, at the rate it listens at; shorter than a window where the recording is.
+            windows: of one recording, in order, at the rate it listens at.
 
         Returns:
             (n, n_classes); NaN in the rows of windows without any sound.
@@ -106,9 +112,14 @@ class Trained(Listener):
     mels: dict[str, Any]
 
     def hearing(self) -> Hearing:
-        """A window of the mels."""
+        """A window of the mels, and half of one from window to window, in whole frames: they share what they can."""
         settings, rate_hz = self._settings()
-        return Hearing(settings.clip_seconds, rate_hz, (settings.fmin_hz, settings.fmax_hz), settings.n_fft)
+        hop_seconds, frames = settings.clip_seconds / 2, settings.hop_length / rate_hz
+        if frames <= hop_seconds:
+            hop_seconds = round(hop_seconds / frames) * frames
+        return Hearing(
+            settings.clip_seconds, rate_hz, (settings.fmin_hz, settings.fmax_hz), settings.n_fft, hop_seconds
+        )
 
     def scorer(self) -> Scorer:
         """On the mels of windows."""
@@ -140,9 +151,9 @@ class MelScorer:
     settings: LogMels
     sample_rate_hz: int
 
-    def probabilities(self, waves: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    def probabilities(self, windows: Sequence[Window]) -> NDArray[np.float64]:
         """As training scored its clips."""
-        mels = np.stack([log_mel(as_in_pool(wave), self.sample_rate_hz, self.settings) for wave in waves])
+        mels = self._mels(windows)
         probs = self.infer(mels).astype(np.float64)
         if not np.isfinite(probs).all():
             raise IntegrityError(
@@ -151,6 +162,23 @@ class MelScorer:
         # Training refuses clips without sound, so the network's answer to one means nothing.
         probs[np.ptp(mels, axis=(1, 2)) == 0] = np.nan
         return probs
+
+    def _mels(self, windows: Sequence[Window]) -> NDArray[np.float32]:
+        transform = transform_of(self.settings, self.sample_rate_hz)
+        starts = [start - windows[0][0] for start, _ in windows]
+        is_shared = not any(start % self.settings.hop_length for start in starts) and all(
+            wave.size == transform.n_samples for _, wave in windows
+        )
+        joined = _joined(windows) if is_shared else None
+        if joined is None or limit_peak(joined)[1] < 1:  # a window is scaled down by its own peak
+            return np.stack([log_mel(as_in_pool(wave), self.sample_rate_hz, self.settings) for _, wave in windows])
+        return transform.log_mels(as_in_pool(joined), starts, self.settings.top_db)
+
+
+def _joined(windows: Sequence[Window]) -> NDArray[np.float32]:
+    """The stretch that overlapping windows lie in."""
+    news = [wave[wave.size - (start - before) :] for (before, _), (start, wave) in pairwise(windows)]
+    return np.concatenate([windows[0][1], *news])
 
 
 def as_in_pool(wave: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from evensong.errors import InputFault, IntegrityError
 from evensong.listen.listeners import fold_paths, read_listener
-from evensong.listen.windows import Listening, listening_of, score_recording
+from evensong.listen.scorer import Hearing
+from evensong.listen.windows import listening_of, score_recording
 from evensong.run.parallel import map_tasks
 from evensong.score.detection import Scores
 
@@ -35,7 +36,7 @@ class Ears:
 class _Task:
     path: Path
     model: Path
-    listening: Listening
+    listening: Hearing
 
 
 def read_ears(model: Path) -> Ears:

@@ -1,48 +1,38 @@
 """One recording -> windows that cover every sample -> their class probabilities, as training scored its clips."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from evensong.audio.decode import hear_mono
 from evensong.errors import InputFault, ParamsError
-from evensong.listen.scorer import Hearing, Listener, Scorer
+from evensong.listen.scorer import Hearing, Listener, Scorer, Window
 from evensong.score.detection import Scores
 
 _BATCH = 16
 
 
-@dataclass(frozen=True)
-class Listening(Hearing):
-    """How recordings are cut for a model.
-
-    Attributes:
-        hop_seconds: distance of two windows.
-    """
-
-    hop_seconds: float
-
-
-def listening_of(model: Listener, hop_seconds: float | None) -> Listening:
-    """How to listen for a model; windows overlap by half unless hop_seconds says otherwise.
+def listening_of(model: Listener, hop_seconds: float | None) -> Hearing:
+    """How to listen for a model; windows overlap as it says unless hop_seconds says otherwise.
 
     Raises:
         IntegrityError: the model's card does not say how.
         ParamsError: a hop that would leave gaps, or is shorter than a sample.
     """
     hearing = model.hearing()
-    hop_seconds = hearing.clip_seconds / 2 if hop_seconds is None else hop_seconds
+    if hop_seconds is None:
+        return hearing
     if not 1 / hearing.sample_rate_hz <= hop_seconds <= hearing.clip_seconds:
         raise ParamsError(
             f"--hop-seconds {hop_seconds:g}: must lie above 0 and within the model's windows of "
             f"{hearing.clip_seconds:g} s, or parts of the recording would not be heard"
         )
-    return Listening(**vars(hearing), hop_seconds=hop_seconds)
+    return replace(hearing, hop_seconds=hop_seconds)
 
 
-def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_as_it_goes: bool = False) -> Scores:
+def score_recording(path: Path, scorer: Scorer, listening: Hearing, *, as_far_as_it_goes: bool = False) -> Scores:
     """Score every window of one recording; memory does not grow with its length, but for the scores themselves.
 
     Args:
@@ -59,7 +49,7 @@ def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_
         for batch in _batches(sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)):
             begins += [start for start, _ in batch]
             ends += [start + wave.size for start, wave in batch]
-            rows.append(scorer.probabilities([wave for _, wave in batch]))
+            rows.append(scorer.probabilities(batch))
         if not rows or ends[-1] < listening.n_least:
             raise InputFault("Q_TOO_SHORT", f"under {listening.n_least} samples at {rate_hz} Hz, the least to be heard")
         return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
@@ -67,7 +57,7 @@ def score_recording(path: Path, scorer: Scorer, listening: Listening, *, as_far_
     return hear_mono(path, rate_hz, score, as_far_as_it_goes=as_far_as_it_goes)
 
 
-def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> Iterator[tuple[int, np.ndarray]]:
+def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> Iterator[Window]:
     """Cut a stream into overlapping windows, holding little more than a window and a block at a time.
 
     Windows begin at round(k * hop) for k = 0, 1, ... before the last one, which ends with the recording. A recording
@@ -100,7 +90,7 @@ def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> 
         yield last, np.concatenate(parts)[last - held_from :]
 
 
-def _batches(windows: Iterable[tuple[int, np.ndarray]]) -> Iterator[list[tuple[int, np.ndarray]]]:
+def _batches(windows: Iterable[Window]) -> Iterator[list[Window]]:
     batch = []
     for window in windows:
         batch.append(window)
