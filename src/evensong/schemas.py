@@ -353,7 +353,7 @@ class NightDetect(Section):
     """night.detect: how detections are scored over field recordings, and how thresholds are chosen."""
 
     listener: DetectListener  # train: the network; arms/NAME: the arm of an embedding
-    hop_seconds: Positive | None  # distance of two windows; null: half a window
+    hop_seconds: Positive | None  # distance of two windows; null: half a window, in whole frames of the mels
     min_overlap: Annotated[float, Field(gt=0, le=1)]  # share of an event that finds it, and of a detection it explains
     rule: Literal["f1", "precision"]  # a class's threshold: the best F1, or the lowest that reaches wanted_precision
     wanted_precision: Annotated[float, Field(gt=0, le=1)]  # with rule: precision

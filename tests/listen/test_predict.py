@@ -73,7 +73,7 @@ def test_rows_cover_the_recording_to_its_end(request_for, tmp_path: Path) -> Non
     assert list(table.columns) == ["file", "begin_s", "end_s", "top_class", "top_score", *PROBS]
     assert set(table["file"]) == {str(path)}
     assert table["begin_s"].tolist() == pytest.approx([0, 0.256, 0.512, 0.768, 1.024, 1.28, 1.536, 1.6])
-    assert table["end_s"].tolist() == [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.1]
+    assert table["end_s"].tolist() == pytest.approx([0.5, 0.756, 1.012, 1.268, 1.524, 1.78, 2.036, 2.1])
     np.testing.assert_allclose(table[PROBS].sum(axis=1), 1, atol=1e-5)
 
 

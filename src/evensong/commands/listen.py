@@ -62,7 +62,9 @@ def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
 @_file("--raven", "DIR", "A selection table a recording; FILE.txt: one in all.")
 @_file("--audacity", "DIR", "One label track a recording.")
 @_file("--birdnet", "FILE.csv", "Detections in BirdNET's columns.")
-@click.option("--hop-seconds", type=float, metavar="S", help="Distance of two windows (default: half a window).")
+@click.option(
+    "--hop-seconds", type=float, metavar="S", help="Distance of two windows (default: half a window, in whole frames)."
+)
 @click.option(
     "--min-score",
     type=float,
