@@ -9,8 +9,8 @@ _HIGHEST_HZ = 48_000  # that the times below are for; above it they shrink, as a
 _FADE_S = 0.009
 _LEAST_JUMP_S = 0.003
 _CHOICE_S = 0.009  # from the shortest jump to the longest: holds a period of 111 Hz
-_REACH_S = 0.024  # in which a join takes the quietest place
-_N_PLACES = 8
+_REACH_S = 0.032  # in which a join takes the quietest place: longer than all that it repeats, so that a click has room
+_N_PLACES = 16
 _INT16 = 32_768.0
 
 
@@ -79,7 +79,7 @@ def _joins(wave: np.ndarray, n_out: int, rate: float, sizes: _Sizes) -> Iterator
     ahead = -sum(jumps) / 4  # of its time, when half a jump is due: from so much ahead to so much behind, or back
     done = shift = 0
     while rate != 1:
-        first = max(done, -jumps[0], int((ahead - shift) / (1 - rate)) - sizes.reach // 2)
+        first = max(done, 1 + max(0, -jumps[0]), int((ahead - shift) / (1 - rate)) - sizes.reach // 2)
         last = first + sizes.reach
         if last + 2 * sizes.fade > min(n_out, wave.size - shift - max(jumps[1], 0)):
             break
@@ -94,36 +94,40 @@ def _joins(wave: np.ndarray, n_out: int, rate: float, sizes: _Sizes) -> Iterator
         yield _best_join(wave, (first, last), shift, (jump, jump), n_fade)
 
 
-def _best_join(
-    wave: np.ndarray, between: tuple[int, int], shift: int, jumps: tuple[int, int], n_fade: int
-) -> _Join:
+def _best_join(wave: np.ndarray, between: tuple[int, int], shift: int, jumps: tuple[int, int], n_fade: int) -> _Join:
     """The quietest of some places, and there the jump to what is most alike.
 
     Args:
         between: first and last place in the copy.
         shift: before the join.
         jumps: least and most, signed: below zero is back.
-
-    Why differences of the samples: the rumble of wind holds most of a field recording's power and none of its calls.
     """
     first, last = between[0] + shift, between[1] + shift
     before, after = min(jumps[0], 0), max(jumps[1], 0) + n_fade  # what can be repeated, left out or faded
-    samples = np.rint(wave[first + before : last + after].astype(np.float64) * _INT16)
-    samples[1:] -= samples[:-1].copy()
-    samples[0] = 0.0
-    energy = np.zeros(samples.size + 1)
-    np.cumsum(samples * samples, out=energy[1:])
+    steps = _steps(wave, first + before, last + after)
+    energy = np.zeros(steps.size + 1)
+    np.cumsum(steps * steps, out=energy[1:])
 
     places = np.arange(0, last - first + 1, max(1, (last - first) // _N_PLACES))
     place = int(places[(energy[places + after - before] - energy[places]).argmin()])
 
     here = place - before
     start, stop = here + jumps[0], here + jumps[1] + 1
-    common = np.correlate(samples[start : stop - 1 + n_fade], samples[here : here + n_fade])
+    common = np.correlate(steps[start : stop - 1 + n_fade], steps[here : here + n_fade])
     apart = energy[start + n_fade : stop + n_fade] - energy[start:stop] + (energy[here + n_fade] - energy[here])
     alike = (2 * common + n_fade) / (apart + n_fade)  # silence is like silence
     best = int(alike.argmax())
     return _Join(between[0] + place, shift + jumps[0] + best, n_fade, max(0.0, float(alike[best])))
+
+
+def _steps(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Whole numbers: by how much each sample, in 16 bits, is above the one before it.
+
+    Why not the samples: the rumble of wind holds most of a field recording's power and none of its calls.
+    """
+    earlier = max(start, 1) - 1  # nothing is before the first
+    samples = np.rint(wave[earlier:stop].astype(np.float64) * _INT16)
+    return np.diff(samples) if earlier < start else np.diff(samples, prepend=samples[0])
 
 
 def _faded(old: np.ndarray, new: np.ndarray, alike: float) -> np.ndarray:
