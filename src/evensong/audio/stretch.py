@@ -134,4 +134,4 @@ def _faded(old: np.ndarray, new: np.ndarray, alike: float) -> np.ndarray:
     """Fade over linearly, at the power of both: without it noise would be 3 dB quieter in the middle."""
     fade = (np.arange(old.size, dtype=np.float32) + np.float32(0.5)) / np.float32(old.size)
     power = np.float32(1) - np.float32(2 * (1 - alike)) * fade * (np.float32(1) - fade)
-    return (old + (new - old) * fade) / np.sqrt(power)
+    return np.asarray((old + (new - old) * fade) / np.sqrt(power))
