@@ -154,7 +154,7 @@ class NightAugment(Section):
     @model_validator(mode="after")
     def _ranges(self) -> Self:
         _are_unique(self.transforms, "transforms")
-        self.stretch_rate.within(0.8, 2.0, "outside it the stretch is not repeatable or not the animal any more")
+        self.stretch_rate.within(0.8, 2.0, "outside it the copy is not the animal any more")
         self.noise_snr_db.within(-20, 40, "signal-to-noise ratio in dB; above it nobody hears the noise")
         self.gain_db.within(-60, 24, "gain in dB")
         self.pitch_semitones.within(-12, 12, "semitones")

@@ -30,7 +30,7 @@ def measure(pool: pd.DataFrame, n_each: int = N_EACH) -> pd.DataFrame:
     """Drawn and measured values of the first copies of each transform.
 
     A stretched clip is compared with the stretched original as it was before its samples were rounded to 16 bits: the
-    stretch answers the rounding with other phases.
+    stretch answers the rounding with other joins.
 
     Returns:
         One row a copy: file_path, augmentation_type, peak (of full scale), and where the transform has it drawn and

@@ -1,13 +1,13 @@
 """Augmentations, drawn from a key first and applied later: the same copy, whoever makes it and when."""
 
-import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
+from evensong.audio.stretch import stretch
 from evensong.keys import derive_seed, keyed_hash
 from evensong.schemas import NEUTRAL, NightAugment, Transform
 
@@ -111,9 +111,7 @@ def _audible_scale(scale: float, gain_db: float) -> float:
 
 
 def _stretch(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
-    rate = float(parameters["rate"])
-    options = {"min_rate": rate, "max_rate": rate, "leave_length_unchanged": False}
-    return _run("TimeStretch", options, wave, sample_rate_hz)
+    return stretch(wave, sample_rate_hz=sample_rate_hz, rate=float(parameters["rate"]))
 
 
 def _add_noise(wave: np.ndarray, _sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
@@ -125,14 +123,18 @@ def _add_noise(wave: np.ndarray, _sample_rate_hz: int, parameters: Parameters) -
     return noise
 
 
-def _change_volume(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
-    gain_db = float(parameters["gain_db"])
-    return _run("Gain", {"min_gain_db": gain_db, "max_gain_db": gain_db}, wave, sample_rate_hz)
+def _change_volume(wave: np.ndarray, _sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
+    return wave * np.float32(10 ** (float(parameters["gain_db"]) / 20))
 
 
 def _shift_pitch(wave: np.ndarray, sample_rate_hz: int, parameters: Parameters) -> np.ndarray:
+    """Only pools with shifted copies pay for importing audiomentations, which takes seconds."""
+    from audiomentations import PitchShift
+
     semitones = float(parameters["semitones"])
-    return _run("PitchShift", {"min_semitones": semitones, "max_semitones": semitones}, wave, sample_rate_hz)
+    with _seeded(f"PitchShift {semitones}"):
+        changed = PitchShift(semitones, semitones, p=1.0)(samples=wave, sample_rate=sample_rate_hz)
+    return np.ascontiguousarray(changed, dtype=np.float32)
 
 
 _STEPS: dict[str, tuple[Callable[[np.ndarray, int, Parameters], np.ndarray], ...]] = {
@@ -142,20 +144,6 @@ _STEPS: dict[str, tuple[Callable[[np.ndarray, int, Parameters], np.ndarray], ...
     "combined": (_stretch, _add_noise, _change_volume),
     "pitch_shift": (_shift_pitch,),
 }
-
-
-def _run(name: str, options: dict[str, Any], wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """One audiomentations transform with fixed values."""
-    with _seeded(repr((name, sorted(options.items())))):
-        changed = _transform_class(name)(**options, p=1.0)(samples=wave, sample_rate=sample_rate_hz)
-    return np.ascontiguousarray(changed, dtype=np.float32)
-
-
-@functools.cache
-def _transform_class(name: str) -> Any:
-    import audiomentations  # takes seconds to import; only augmenting processes pay
-
-    return getattr(audiomentations, name)
 
 
 @contextmanager
