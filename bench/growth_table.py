@@ -180,7 +180,7 @@ def dvc(name: str, *words: str) -> Step:
 
 PREDICT = ["-m", "evensong.cli", "predict", "night.wav", "--out", "out.csv", "--workers", "1"]
 FAMILIES = (
-    Family("clips", (1_250, 5_000), write_clips, [
+    Family("clips", (1_250, 5_000, 50_000), write_clips, [
         stage("night_scan", f"{NIGHT}/scan"),
         stage("night_augment", f"{NIGHT}/pool", f"{NIGHT}/pool.csv", f"{NIGHT}/pool_metadata.json"),
         stage("night_mels", f"{NIGHT}/mels"),
@@ -188,7 +188,7 @@ FAMILIES = (
     Family("pool rows", (5_000, 50_000, 750_000), write_clip_tables, [
         stage("night_index", f"{NIGHT}/balanced_audio_index.db"),
     ]),
-    Family("recordings", (1_250, 5_000), write_recordings, [
+    Family("recordings", (1_250, 5_000, 50_000), write_recordings, [
         stage("voice_scan", f"{VOICE}/scan"),
         stage("voice_mels", f"{VOICE}/melSpec", f"{VOICE}/mels.npy", f"{VOICE}/mels.csv"),
     ]),
