@@ -119,7 +119,8 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_file(on_ray, folder):
 
 def in_another_process(code: str, **told: str) -> subprocess.CompletedProcess[str]:
     """Run a script that has a cluster of its own, since Ray reads its settings once."""
-    environment = {**os.environ, **told, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = {**own, **told, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=240)
 
 

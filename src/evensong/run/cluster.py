@@ -1,7 +1,7 @@
 """The tasks of a stage on a Ray cluster: same folder on every machine, same results in task order, whoever computes.
 
-A task is tried again, on another machine where there is one, when its own dies or runs out of memory, and named when that
-does not help. The cluster is RAY_ADDRESS, or one of this machine's cores that lives as long as this process.
+A task is tried again, on another machine where there is one, when its own dies or runs out of memory, and named when
+that does not help. The cluster is RAY_ADDRESS, or one of this machine's cores that lives as long as this process.
 """
 
 import os
@@ -86,9 +86,7 @@ def _connect(cores: int) -> Any:
         try:
             ray.init(log_to_driver=False, logging_level="ERROR", **form)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ParamsError(
-                f"backend ray, and no cluster answers at {address or 'this machine'}: {error}"
-            ) from error
+            raise ParamsError(f"backend ray, and no cluster answers at {address or 'this machine'}: {error}") from error
     return ray
 
 
@@ -103,5 +101,5 @@ def _result(ray: Any, reference: Any, name: str) -> Any:
         raise ResourceError(f"{name}: its process died {_RETRIES + 1} times; see the logs of the cluster") from error
     except ray.exceptions.OutOfMemoryError as error:
         raise ResourceError(
-            f"{name}: killed for lack of memory each time it was tried; give Ray larger machines, or fewer of their cores"
+            f"{name}: killed for lack of memory each time it was tried; give Ray larger machines, or fewer cores"
         ) from error
