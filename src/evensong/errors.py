@@ -31,6 +31,10 @@ class ResourceError(EvensongError):
     exit_code = 5
 
 
+class WorkerKilledError(ResourceError):
+    """A worker was killed from outside, as happens when memory runs out; another machine may have the room."""
+
+
 class BusyError(EvensongError):
     """Another process is running the same stage in this workspace."""
 

@@ -19,6 +19,7 @@ from evensong.learn.cv import Training, run_folds
 from evensong.listen.onnx import _NEEDED, export_onnx
 from evensong.listen.people import PeopleRequest, predict_people, refuse_tracked
 from evensong.listen.track import track_of
+from evensong.run.parallel import use_backend
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceMels
 from evensong.score.predictions import read_run
@@ -116,6 +117,19 @@ def test_every_model_says_what_training_says_of_the_same_sound(request_: PeopleR
             places = rows["item_id"].str.removeprefix("item").astype(int)
             np.testing.assert_allclose(found[places], rows["p1"], atol=1e-5)
             assert found.std() > 1e-3
+
+
+def test_a_cluster_writes_the_bytes_of_this_machine(request_: PeopleRequest) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    predict_people(request_)
+    local = request_.out.read_bytes()
+    try:
+        predict_people(replace(request_, backend="ray"))
+    finally:
+        use_backend("local")
+        ray.shutdown()
+    assert request_.out.read_bytes() == local
+    assert {path.name for path in request_.out.parent.iterdir()} == {"scores.csv", "scores.unused.csv"}
 
 
 def test_the_ensemble_is_the_mean_and_the_votes_of_its_folds(request_: PeopleRequest) -> None:

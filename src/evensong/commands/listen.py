@@ -96,6 +96,13 @@ def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
 )
 @click.option("--segments-seed", type=int, default=42, metavar="N", show_default=True, help="Of the draws.")
 @click.option("--workers", type=int, metavar="N", help="Processes, a recording each (default: one a core).")
+@click.option(
+    "--backend",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="This machine's cores, or the Ray cluster at RAY_ADDRESS, or one of these cores.",
+)
 @_file("--survey", "FILE.csv", "Voice models: healthCode and diagnosis of these people, for tables of scores.")
 @click.option("--label", metavar="COLUMN", help="Of the survey (default: voice.labels.column).")
 @click.option("--prevalence", type=float, metavar="P", help="Voice models: also the scores at this share of class 1.")
@@ -145,6 +152,7 @@ def _people_request(options: SimpleNamespace) -> Any:
         survey=options.survey,
         label=options.label,
         prevalence=options.prevalence,
+        backend=options.backend,
     )
 
 
@@ -173,6 +181,7 @@ def _request(options: SimpleNamespace) -> Any:
         hours=options.hours and hours_of(options.hours),
         activity=options.activity,
         segments=_sample(options),
+        backend=options.backend,
     )
 
 

@@ -19,7 +19,7 @@ from evensong.listen.account import beside
 from evensong.listen.outputs import replacing
 from evensong.listen.voice_models import VoiceModels, read_voice
 from evensong.params import load_section
-from evensong.run.parallel import map_tasks
+from evensong.run.parallel import Backend, map_tasks, use_backend
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import Evaluate, VoiceLabels, VoiceScan
 from evensong.score.scores import Floats
@@ -48,6 +48,7 @@ class PeopleRequest:
         survey: a CSV with healthCode and a diagnosis, for the tables; None for none.
         label: its column of the diagnosis; None takes voice.labels.column.
         prevalence: of class 1 where the scores are to be used; None corrects nothing.
+        backend: where the recordings are scored; no result depends on it.
     """
 
     recordings: Path
@@ -58,6 +59,7 @@ class PeopleRequest:
     survey: Path | None = None
     label: str | None = None
     prevalence: float | None = None
+    backend: Backend = "local"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def predict_people(request: PeopleRequest) -> list[str]:
         IntegrityError: the models are damaged, or not those of the thresholds.
     """
     _check_options(request)
+    use_backend(request.backend)
     voice = read_voice(request.model, request.thresholds)
     survey = _survey(request)
     scan = scan_recordings(
@@ -148,7 +151,9 @@ def _survey(request: PeopleRequest) -> Demographics | None:
 
 def _score(request: PeopleRequest, voice: VoiceModels, used: pd.DataFrame) -> Floats:
     """(n_models, n_recordings) probabilities of class 1, from the images that `voice_mels` would make."""
-    with tempfile.TemporaryDirectory() as scratch:  # for its owner only
+    request.out.parent.mkdir(parents=True, exist_ok=True)
+    shared = request.out.parent if request.backend == "ray" else None  # the machines of a cluster share no /tmp
+    with tempfile.TemporaryDirectory(dir=shared) as scratch:  # for its owner only
         array = Path(scratch) / "mels.npy"
         unnamed = used.assign(**{name: [f"{row:07d}" for row in range(len(used))] for name in _IDS})
         make_images(

@@ -21,10 +21,11 @@ from evensong.listen.recordings import Listing, list_recordings
 from evensong.listen.scorer import Hearing
 from evensong.listen.segments import REVIEW, Sample, candidates_of, write_segments
 from evensong.listen.windows import listening_of
-from evensong.run.parallel import map_isolated
+from evensong.run.parallel import Backend, map_isolated, use_backend
 
 _Tables = Mapping[str, Mapping[Path, Path]]  # files of single recordings by what they are for
 
+_PART_BYTES = 1 << 27  # an hour or so of sound: beside it, what a process loads first is little
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt
 
 
@@ -50,6 +51,7 @@ class Request:
         hours: of the day, by the clock, in which detections and windows begin; None for all.
         activity: folder of counts by night and hour, and their figure; None for none.
         segments: detections to listen to; None for none.
+        backend: where the recordings are scored; no result depends on it.
     """
 
     named: Sequence[Path]
@@ -69,6 +71,7 @@ class Request:
     hours: Hours | None = None
     activity: Path | None = None
     segments: Sample | None = None
+    backend: Backend = "local"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def predict(request: Request) -> None:
         DataError: no recordings, or some that cannot be used: listed on standard error and, beside out, in a table.
     """
     _check_options(request)
+    use_backend(request.backend)
     kept_in = beside(request.out, ".work") if request.out else None
     listing = list_recordings(request.named, kept_in)
     trained = read_listener(request.model)
@@ -115,6 +119,8 @@ def _check_options(request: Request) -> None:
     """Refuse before hours of scoring what would fail after them."""
     if request.workers < 1:
         raise ParamsError(f"--workers {request.workers}: one at least")
+    if request.backend == "ray" and not request.out:
+        raise ParamsError("--backend ray needs --out: the machines of a cluster keep their scores beside it")
     if request.hours and not request.clock:
         raise ParamsError("--hours needs --clock: hours of which place?")
     if request.activity and not request.clock:
@@ -186,7 +192,8 @@ def _hear_all(listing: Listing, kept: Kept, request: Request, listening: Hearing
 def _score_all(tasks: Sequence[_Task], workers: int) -> dict[Path, InputFault]:
     """Score and keep; the faults of those that cannot be used, by where their results would be."""
     sizes = [task.path.stat().st_size for task in tasks]
-    outcomes = map_isolated(_score, tasks, workers=workers, seconds=_WEEK_S, label="")
+    together = max(1, min(8, _PART_BYTES * len(sizes) // max(1, sum(sizes))))
+    outcomes = map_isolated(_score, tasks, workers=workers, seconds=_WEEK_S, label="", together=together)
     faults: dict[Path, InputFault] = {}
     with Progress(len(tasks), sum(sizes)) as progress:
         for task, size, outcome in zip(tasks, sizes, outcomes, strict=True):

@@ -1,7 +1,7 @@
 """The tasks of a stage on a Ray cluster: same folder on every machine, same results in task order, whoever computes.
 
-A task is tried again on another machine when its own dies or runs out of memory. The cluster is RAY_ADDRESS, or one of
-this machine's cores that lives as long as the stage.
+A task is tried again, on another machine where there is one, when its own dies or runs out of memory, and named when
+that does not help. The cluster is RAY_ADDRESS, or one of this machine's cores that lives as long as this process.
 """
 
 import os
@@ -12,12 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evensong.errors import ParamsError, ResourceError
+from evensong.errors import ParamsError, ResourceError, WorkerKilledError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _RETRIES = 3
+# Ray would try for ever. It waits for 1, 2, 4 ... 60 s in between: three minutes for the tasks beside it to make room.
+_MEMORY_RETRIES = 8
 _AHEAD = 4  # tasks a core that wait in the cluster: enough to keep it busy, few enough to hold in memory
 # What a stage tells its libraries before they load; a worker's libraries must hear it too.
 _TOLD = ("ATEN_", "CUBLAS_", "EVENSONG_", "MKL_", "NUMEXPR_", "OMP_", "ONEDNN_", "OPENBLAS_")
@@ -36,13 +38,17 @@ def ray_results(
 
     Raises:
         ParamsError: Ray is not installed, or nothing answers at RAY_ADDRESS.
-        ResourceError: a task's process died each time it was tried.
+        ResourceError: a task's process died, or was killed for lack of memory, each time it was tried.
     """
     ray = _connect(cores)
     environment = {name: value for name, value in os.environ.items() if name.startswith(_TOLD)}
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(part).resolve()) for part in sys.path if part)
     remote = ray.remote(_call).options(
-        num_cpus=1, num_gpus=gpus, max_retries=_RETRIES, runtime_env={"env_vars": environment}
+        num_cpus=1,
+        num_gpus=gpus,
+        max_retries=_RETRIES,
+        retry_exceptions=[WorkerKilledError],
+        runtime_env={"env_vars": environment},
     )
     at_once = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
     shared, folder = ray.put(function), str(Path.cwd())
@@ -66,11 +72,12 @@ def _call(function: Callable[[Task], Result], task: Task, folder: str) -> Result
 
 def _connect(cores: int) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+    os.environ.setdefault("RAY_task_oom_retries", str(_MEMORY_RETRIES))  # read as Ray is loaded
     try:
         import ray
     except ImportError as error:
         raise ParamsError(
-            "runtime.backend: ray, and Ray is not installed; pip install 'evensong[ray]', or set it to local"
+            "backend ray, and Ray is not installed; pip install 'evensong[ray]', or choose the backend local"
         ) from error
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS")
@@ -79,9 +86,7 @@ def _connect(cores: int) -> Any:
         try:
             ray.init(log_to_driver=False, logging_level="ERROR", **form)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ParamsError(
-                f"runtime.backend: ray, and no cluster answers at {address or 'this machine'}: {error}"
-            ) from error
+            raise ParamsError(f"backend ray, and no cluster answers at {address or 'this machine'}: {error}") from error
     return ray
 
 
@@ -89,8 +94,12 @@ def _result(ray: Any, reference: Any, name: str) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, WorkerKilledError):
+            raise ResourceError(f"{name}, {_RETRIES + 1} times: {error.cause}") from error
         raise error.cause from error
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
         raise ResourceError(f"{name}: its process died {_RETRIES + 1} times; see the logs of the cluster") from error
     except ray.exceptions.OutOfMemoryError as error:
-        raise ResourceError(f"{name}: memory ran out each time; give Ray's tasks larger machines") from error
+        raise ResourceError(
+            f"{name}: killed for lack of memory each time it was tried; give Ray larger machines, or fewer cores"
+        ) from error

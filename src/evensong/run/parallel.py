@@ -22,7 +22,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from tqdm import tqdm
 
-from evensong.errors import InputFault, ResourceError
+from evensong.errors import InputFault, ResourceError, WorkerKilledError
 from evensong.run.cluster import ray_results
 from evensong.run.machine import die_with_parent, n_cores
 from evensong.params import load_section
@@ -31,12 +31,12 @@ from evensong.schemas import Runtime
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 StartMethod = Literal["fork", "spawn"]
+Backend = Literal["local", "ray"]
 
 _START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
 _CONTEXT = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 # What a process does to itself. Any other signal comes from outside, and says nothing about the file.
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP}
-_A_PART = 8  # isolated tasks that go to one machine together
 
 
 def n_workers() -> int:
@@ -45,8 +45,18 @@ def n_workers() -> int:
     ``auto`` is one for each core this process may use.
     """
     runtime = load_section("runtime", Runtime)
-    _backend.is_ray, _backend.gpus = runtime.backend == "ray", runtime.gpus_a_fold
+    use_backend(runtime.backend, runtime.gpus_a_fold)
     return n_cores() if runtime.workers == "auto" else min(runtime.workers, 4 * n_cores())
+
+
+def use_backend(backend: Backend, gpus: float = 0) -> None:
+    """Say where this process has its tasks from now on.
+
+    Args:
+        backend: workers of this process, or the Ray cluster at RAY_ADDRESS.
+        gpus: on a cluster, of a task that needs one.
+    """
+    _backend.is_ray, _backend.gpus = backend == "ray", gpus
 
 
 @dataclass
@@ -146,6 +156,7 @@ def map_isolated(
     seconds: float,
     label: str,
     unit: str = "file",
+    together: int = 8,
 ) -> Iterator[Result | InputFault]:
     """Apply a function to every task in other processes and yield the results in task order.
 
@@ -159,17 +170,18 @@ def map_isolated(
         seconds: longest time for one task, by the clock.
         label: name on the progress bar, which shows on a terminal only; none for no bar.
         unit: what one task is, for the bar.
+        together: tasks that go to one machine of a cluster as one, and load what they need once.
 
     Yields:
         The result, or InputFault Q_DECODER_CRASH or Q_DECODER_TIMEOUT.
 
     Raises:
-        ResourceError: a worker was killed from outside, as happens when memory runs out.
+        WorkerKilledError: one was killed from outside, as happens when memory runs out.
     """
     found: dict[int, Result | InputFault] = {}
     if _backend.is_ray:
-        parts = [_Part(function, tasks[at : at + _A_PART], seconds) for at in range(0, len(tasks), _A_PART)]
-        for found_there in map_tasks(_map_part, parts, workers=workers, label=label, unit=f"{_A_PART} {unit}s"):
+        parts = [_Part(function, tasks[at : at + together], seconds) for at in range(0, len(tasks), together)]
+        for found_there in map_tasks(_map_part, parts, workers=workers, label=label, unit=f"{together} {unit}s"):
             yield from found_there
         return
     with (
@@ -274,7 +286,7 @@ def _cause_of_death(code: int, seconds: float) -> InputFault:
     if code >= 0 or -code in _CRASHES:
         cause = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
         return InputFault("Q_DECODER_CRASH", f"the decoder ended its process ({cause})")
-    raise ResourceError(
+    raise WorkerKilledError(
         f"a worker process was killed (signal {-code}), most likely for lack of memory; lower runtime.workers, or see "
         "the system log"
     )
