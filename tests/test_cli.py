@@ -11,7 +11,7 @@ import click
 import pytest
 
 from evensong import cli
-from evensong.commands.listen import INDEX, MELS
+from evensong.commands.listen import INDEX, MELS, POOL, POOL_TABLE
 from evensong.doctor import Finding
 from evensong.errors import DataError, IntegrityError, ParamsError, ResourceError
 from evensong.importing.bring import Brought, Wish
@@ -107,11 +107,15 @@ def test_export_options(run, monkeypatch, capsys) -> None:
     mels = calls(monkeypatch, "evensong.listen.mel_tree.export_mels", 12)
     run(words("export onnx --model m --out night.onnx"))
     run(words("export mels --out tree --fold 2"))
+    pool = calls(monkeypatch, "evensong.listen.pool_tree.export_pool", 3)
+    run(words("export pool owl owl/hoot.wav --out sounds"))
+    assert pool == [(POOL_TABLE, POOL, ("owl", "owl/hoot.wav"), Path("sounds"))]
     assert onnx == [(Path("m"), Path("night.onnx"))]
     assert mels == [(INDEX, MELS, Path("tree"), 2)]
     assert capsys.readouterr().out.splitlines() == [
         "night.onnx, at most 2e-07 from torch; night.json says what goes in",
         "12 mels in tree",
+        "3 sounds in sounds",
     ]
 
 
@@ -143,6 +147,7 @@ def test_doctor_and_verify_look_at_the_working_folder(run, monkeypatch, capsys) 
         "export",
         "export onnx",
         "export mels",
+        "export pool owl",
         "predict a.wav --min-score high",
         "review",
         "predict a.wav --segments-by size",

@@ -145,6 +145,7 @@ class NightAugment(Section):
     background_target: Annotated[int, Field(ge=1, le=1_000_000)] | None  # of a background class; null: as the others
     cap_majority: bool  # false keeps every original of a class above the target
     sample_rate_hz: Annotated[int, Field(ge=4_000, le=500_000)]  # the pool's
+    pack_above: Annotated[int, Field(ge=0, le=1_000_000_000)]  # files of the pool; with more of them, one tar a class
     transforms: Annotated[list[Transform], Field(min_length=1)]  # kinds of copies, in turn
     stretch_rate: Range  # of time, drawn evenly; within 0.8 to 2
     noise_snr_db: Range  # signal above noise, drawn evenly; within -20 to 40

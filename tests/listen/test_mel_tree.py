@@ -66,7 +66,7 @@ def test_arrays_of_another_pool_are_refused(index: Path, mels: Path, tmp_path: P
 
 
 def test_a_full_disk_is_known_before(index: Path, mels: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("evensong.listen.mel_tree.shutil.disk_usage", lambda _: SimpleNamespace(free=12 * 4_096))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=12 * 4_096))
     with pytest.raises(ResourceError, match="are free in"):
         export_mels(index, mels, tmp_path / "out", None)
 

@@ -20,7 +20,7 @@ from evensong.intake.tables import read_pool
 from evensong.learn.arms import read_arm
 from evensong.learn.embedding import open_graph
 from evensong.night.index import read_fold_table
-from evensong.night.mels import read_pool_file
+from evensong.night.pool_files import pool_files
 from evensong.schemas import Embedding
 
 pytestmark = pytest.mark.slow
@@ -57,10 +57,11 @@ def test_the_arm_predicts_every_original_once_and_can_tell_the_tones_apart(embed
     items, classes = read_fold_table(night_head.INDEX)
     assert sorted(found["item_id"]) == sorted(set(items.loc[items["is_original"], "item_id"]))
     assert (found["is_original"] == 1).all()
-    pool = read_pool(night_embed.TABLE).query("is_augmented == 0").sort_values(["class_slug", "mel_row"])
+    pool = read_pool(night_embed.TABLE)
+    pool = pool.assign(file=pool_files(pool, night_embed.POOL)).query("is_augmented == 0")
+    pool = pool.sort_values(["class_slug", "mel_row"])
     stored = np.concatenate([np.load(path) for path in sorted(VECTORS.glob("*.npy"))])
-    file = pool.iloc[7]  # each row is its own file's
-    wave = read_pool_file(night_embed.POOL / file["file_path"], file["sha256"], 8000)
+    wave = pool["file"].iloc[7].wave()  # each row is its own file's
     assert stored[7].tolist() == open_graph("", model).vector(wave, 8000).tolist()
     assert stored.shape == (len(pool), 8)
     assert json.loads((ARM / "classes.json").read_text())["classes"] == classes
@@ -101,11 +102,10 @@ def test_the_stored_arm_says_of_the_pools_files_what_it_predicted(embedded):
     arm = read_arm(ARM)
     assert arm.card["head"] in ("logistic", "mlp")
     assert arm.card["validation"]["scores"].keys() == {"logistic", "mlp"}
-    pool = read_pool(night_embed.TABLE).query("is_augmented == 0").set_index("file_path")
+    files = {file.name: file for file in pool_files(read_pool(night_embed.TABLE), night_embed.POOL)}
     found = pd.read_csv(ARM / "predictions.csv")
     for row in found.iloc[::7].to_dict("records"):
-        file = pool.loc[row["item_id"]]
-        wave = read_pool_file(night_embed.POOL / row["item_id"], file["sha256"], 8000)
+        wave = files[row["item_id"]].wave()
         (said,) = arm.probabilities(row["fold"], arm.hear(wave, 8000)[None])
         assert said == pytest.approx([row["p0"], row["p1"]], rel=2e-5, abs=2e-6)
 

@@ -224,7 +224,7 @@ def test_write_mels_pool_file_of_another_run_is_an_error(night, tmp_path):
 def test_write_mels_missing_pool_file_is_an_error(night, tmp_path):
     pool = build(tmp_path / "pool")
     (tmp_path / "pool" / pool["file_path"].iloc[0]).unlink()
-    with pytest.raises(IntegrityError, match="a pool file cannot be read"):
+    with pytest.raises(IntegrityError, match=r"pool file .* cannot be read"):
         mels(tmp_path / "mels", pool, tmp_path / "pool")
 
 

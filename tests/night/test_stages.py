@@ -47,6 +47,18 @@ def test_stages_from_clips_to_arrays(night):
     assert metadata["files"] == 24
 
 
+def test_a_packed_pool_changes_no_byte_but_its_own(night, params):
+    run()
+    loose = outputs()
+    params(night__augment__pack_above=0)
+    run()
+    packed = outputs()
+    changed = {name for name in loose.keys() | packed.keys() if loose.get(name) != packed.get(name)}
+    tars = {f"artifacts/night/pool/{class_slug}.tar" for class_slug in ("Flugzeug_e", "asio_flammeus")}
+    assert tars == changed & packed.keys()
+    assert {name for name in changed if not name.startswith("artifacts/night/pool/")} == set()
+
+
 def test_stages_write_metrics_of_scalars_that_describe_the_index(night):
     run()
     scan = json.loads(Path("metrics/night/scan.json").read_text())["scan"]

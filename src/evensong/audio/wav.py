@@ -27,6 +27,7 @@ _COMPRESSED = {
     **{0x02: "MS ADPCM", 0x06: "A-law", 0x07: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM", 0x55: "MP3", 0xFF: "AAC"},
 }
 _OWN_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")  # RIFF + fmt + data, the 44 bytes write_wav writes
+OWN_HEADER_BYTES = _OWN_HEADER.size  # two bytes a sample follow
 _INT16 = 32_768.0
 
 
@@ -218,10 +219,14 @@ def read_wav(path: Path) -> tuple[np.ndarray, int]:
     Raises:
         IntegrityError: the file is not one of ours, or is incomplete.
     """
-    raw = path.read_bytes()
+    return parse_wav(path.read_bytes(), str(path))
+
+
+def parse_wav(raw: bytes, name: str) -> tuple[np.ndarray, int]:
+    """As `read_wav`, from the file's bytes; the name is for its error."""
     fields = _OWN_HEADER.unpack_from(raw) if len(raw) >= _OWN_HEADER.size else ()
     n_bytes = len(raw) - _OWN_HEADER.size
     fixed = (b"RIFF", 36 + n_bytes, b"WAVE", b"fmt ", 16, _PCM, 1)
     if not fields or fields[:7] != fixed or fields[9:] != (2, 16, b"data", n_bytes) or n_bytes % 2:
-        raise IntegrityError(f"{path}: not a complete 16-bit mono WAV of this pipeline; run the stage that writes it")
+        raise IntegrityError(f"{name}: not a complete 16-bit mono WAV of this pipeline; run the stage that writes it")
     return _to_float(raw[_OWN_HEADER.size :], "pcm_16"), fields[7]

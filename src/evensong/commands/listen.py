@@ -13,6 +13,7 @@ from evensong.errors import ParamsError
 NIGHT_MODEL = Path("artifacts/night/train")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
 MELS = Path("artifacts/night/mels")
+POOL, POOL_TABLE = Path("artifacts/night/pool"), Path("artifacts/night/pool.csv")
 _ONLY = {  # options of predict by whose models they are for
     "night": (
         *("all_windows", "raven", "audacity", "birdnet", "hop_seconds", "min_score", "include", "exclude"),
@@ -214,7 +215,7 @@ def review(file: Path, annotator: str, confidence: float) -> None:
 
 @click.group("export")
 def export() -> None:
-    """Write a model or its mels for other programs."""
+    """Write a model, its mels or its sounds for other programs."""
 
 
 @leaf(
@@ -256,5 +257,26 @@ def mels(out: Path, fold: int | None) -> None:
     print(f"{n_files} mels in {out}")
 
 
+@leaf(
+    "pool",
+    "evensong export pool owl/hoot_original.wav --out listen",
+    "evensong export pool owl --out owls",
+    "evensong export pool --out every-sound",
+)
+@click.argument("names", nargs=-1, metavar="[CLASS|FILE]...")
+@click.option("--out", type=PATH, required=True, metavar="DIR", help="A new folder.")
+def pool(names: tuple[str, ...], out: Path) -> None:
+    """Write sounds of the pool as WAV files, to listen to.
+
+    CLASS and FILE are names as in artifacts/night/pool.csv; without any, all are written. Every file is checked against
+    its digest there. A pool of more than night.augment.pack_above files is one tar a class, and needs this command, or
+    tar, to be heard.
+    """
+    from evensong.listen.pool_tree import export_pool
+
+    print(f"{export_pool(POOL_TABLE, POOL, names, out)} sounds in {out}")
+
+
 export.add_command(onnx)
 export.add_command(mels)
+export.add_command(pool)

@@ -1,13 +1,13 @@
 """evensong export mels: the packed mel arrays as one .npy a clip in split/class folders."""
 
-import shutil
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
-from evensong.errors import IntegrityError, ParamsError, ResourceError
+from evensong.errors import IntegrityError, ParamsError
 from evensong.learn.store import ArrayStore
+from evensong.listen.new_folder import new_folder, refuse_existing
 from evensong.night.index import read_array_names, read_fold_table, read_pool_sha256
 from evensong.night.mel_settings import read_mel_settings
 
@@ -29,8 +29,7 @@ def export_mels(index: Path, mels: Path, out: Path, fold: int | None) -> int:
         IntegrityError: index and arrays do not fit together, or are of two pools.
         ResourceError: the disk is too full.
     """
-    if out.exists():
-        raise ParamsError(f"--out {out}: is there already; choose a new folder")
+    refuse_existing(out)
     table, _ = read_fold_table(index)
     items = _of_fold(table, fold)
     read_mel_settings(mels, read_pool_sha256(index))
@@ -39,18 +38,11 @@ def export_mels(index: Path, mels: Path, out: Path, fold: int | None) -> int:
         raise IntegrityError(
             f"{mels}: {store.shape[0]} mels for {n_clips} clips of the index; run dvc repro night_mels"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _check_space(out.parent, len(items) * (int(np.prod(store.shape[1:])) * 4 + 4_096))
-    part = out.with_name(f".{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with new_folder(out, len(items) * (int(np.prod(store.shape[1:])) * 4 + 4_096)) as part:
         for item_id, subset, row in zip(items["item_id"], items["subset"], items["row"], strict=True):
             path = part / subset / PurePosixPath(item_id).with_suffix(".npy")
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, store.read(np.array([row]))[0])
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return len(items)
 
 
@@ -63,9 +55,3 @@ def _of_fold(table: pd.DataFrame, fold: int | None) -> pd.DataFrame:
     if chosen not in folds:
         raise ParamsError(f"--fold {fold}: the index has {', '.join(map(str, folds))}")
     return table[table["fold"] == chosen]
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise ResourceError(f"the mels need about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free in {folder}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from evensong.learn.embedding import open_graph, refuse_lower_rates
 from evensong.learn.vectors import write_facts
-from evensong.night.mels import read_pool_file
+from evensong.night.pool_files import PoolFile, pool_files
 from evensong.run.parallel import map_tasks
 from evensong.schemas import Embedding
 
@@ -21,9 +21,7 @@ _CURE = "raise night.augment.sample_rate_hz to it"
 class _Task:
     where: str
     settings: Embedding
-    path: Path
-    sha256: str
-    sample_rate_hz: int
+    file: PoolFile
 
 
 def write_embeddings(
@@ -49,12 +47,12 @@ def write_embeddings(
         DataError: the pool has a lower rate than the model; see also `open_graph` and `Graph.vector`.
         IntegrityError: a file is not the one that was meant.
     """
+    pool = pool.assign(file=pool_files(pool, pool_folder))
     chosen = pool if settings.copies else pool[pool["is_augmented"] == 0]
     chosen = chosen.sort_values(["class_slug", "mel_row"])
     refuse_lower_rates(where, settings, chosen["sample_rate_hz"].to_numpy(np.int64), _CURE)
     opset = open_graph(where, settings).opset
-    columns = chosen[["file_path", "sha256", "sample_rate_hz"]].itertuples(index=False)
-    tasks = [_Task(where, settings, pool_folder / path, sha256, int(rate_hz)) for path, sha256, rate_hz in columns]
+    tasks = [_Task(where, settings, file) for file in chosen["file"]]
     vectors = map_tasks(_vector, tasks, workers=workers, label="night_embed")
     folder.mkdir(parents=True)
     for class_slug, n_files in chosen.groupby("class_slug", sort=True).size().items():
@@ -64,5 +62,4 @@ def write_embeddings(
 
 
 def _vector(task: _Task) -> NDArray[np.float32]:
-    wave = read_pool_file(task.path, task.sha256, task.sample_rate_hz)
-    return open_graph(task.where, task.settings).vector(wave, task.sample_rate_hz)
+    return open_graph(task.where, task.settings).vector(task.file.wave(), task.file.sample_rate_hz)

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 
-from evensong.audio.decode import read_wav
 from evensong.audio.mel import frames_of, log_mel, samples_of, transform_of
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.names import counted, some_of
-from evensong.keys import file_sha256
 from evensong.night.mel_settings import write_mel_settings
+from evensong.night.pool_files import PoolFile, pool_files
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightMels
 
@@ -26,10 +25,8 @@ class _Task:
 
     array: Path
     first_byte: int
-    paths: tuple[Path, ...]
-    sha256s: tuple[str, ...]
+    files: tuple[PoolFile, ...]
     starts: tuple[int, ...]
-    sample_rate_hz: int
     settings: NightMels
 
 
@@ -56,7 +53,8 @@ def write_mels(
     n_frames = frames_of(settings, sample_rate_hz)
     folder.mkdir(parents=True)
     log_mel(np.zeros(sample_rate_hz, np.float32), sample_rate_hz, settings)  # built once, before the workers start
-    pool = pool.assign(start=_window_starts(pool, pool_folder, settings, workers=workers))
+    pool = pool.assign(file=pool_files(pool, pool_folder))
+    pool = pool.assign(start=_window_starts(pool, settings, workers=workers))
     tasks: list[_Task] = []
     for class_slug, files in pool.groupby("class_slug", sort=True):
         files = files.sort_values("mel_row")
@@ -64,15 +62,15 @@ def write_mels(
             raise IntegrityError(f"pool.csv: the mel rows of {class_slug} are not 0 to {len(files) - 1}")
         array = folder / f"{class_slug}.npy"
         rows = open_memmap(array, mode="w+", dtype=np.float32, shape=(len(files), settings.n_mels, n_frames))
-        tasks.extend(_class_tasks(files, array, rows, pool_folder, settings))
+        tasks.extend(_class_tasks(files, array, rows, settings))
     is_flat = {
-        path: flat
+        name: flat
         for batch in map_tasks(_write_rows, tasks, workers=workers, label="night_mels", unit="batch")
-        for path, flat in batch.items()
+        for name, flat in batch.items()
     }
     if len(is_flat) != len(pool):
         raise IntegrityError(f"{len(is_flat)} mel rows were written for {len(pool)} pool files")
-    _refuse_silence(pool, [is_flat[pool_folder / path] for path in pool["file_path"]], settings)
+    _refuse_silence(pool, [is_flat[name] for name in pool["file_path"]], settings)
     made_with = settings.model_dump() | {"sample_rate_hz": sample_rate_hz, "n_frames": n_frames}
     write_mel_settings(folder, made_with, pool_sha256)
 
@@ -92,7 +90,7 @@ def unused_sound(pool: pd.DataFrame, settings: NightMels) -> str | None:
     return f"NOTE: {found}: all behind the start. night.mels.window: loudest takes the clips where they sound"
 
 
-def _window_starts(pool: pd.DataFrame, pool_folder: Path, settings: NightMels, *, workers: int) -> pd.Series:
+def _window_starts(pool: pd.DataFrame, settings: NightMels, *, workers: int) -> pd.Series:
     """First sample of what is used of every pool file; a copy is used at the same share of its length as its original.
 
     Why a share: a stretched copy has every moment elsewhere, in step with its length.
@@ -102,15 +100,14 @@ def _window_starts(pool: pd.DataFrame, pool_folder: Path, settings: NightMels, *
     originals = pool[(pool["is_augmented"] == 0) & (n_spare > 0)]
     if settings.window == "start" or originals.empty:
         return pd.Series(0, index=pool.index)
-    search = functools.partial(_loudest_start, sample_rate_hz=rate_hz, settings=settings)
-    files = [(pool_folder / path, digest) for path, digest in originals[["file_path", "sha256"]].to_numpy().tolist()]
-    found = list(map_tasks(search, files, workers=workers, label="night_mels", unit="clip"))
+    search = functools.partial(_loudest_start, settings=settings)
+    found = list(map_tasks(search, originals["file"].tolist(), workers=workers, label="night_mels", unit="clip"))
     shares = pd.Series(found / n_spare[originals.index].to_numpy(), index=originals["original_file"])
     return (pool["original_file"].map(shares).fillna(0) * n_spare).round().astype(np.int64)
 
 
-def _loudest_start(file: tuple[Path, str], *, sample_rate_hz: int, settings: NightMels) -> int:
-    return transform_of(settings, sample_rate_hz).loudest_start(read_pool_file(*file, sample_rate_hz))
+def _loudest_start(file: PoolFile, *, settings: NightMels) -> int:
+    return transform_of(settings, file.sample_rate_hz).loudest_start(file.wave())
 
 
 def _refuse_silence(pool: pd.DataFrame, is_flat: list[bool], settings: NightMels) -> None:
@@ -130,18 +127,13 @@ def _common_rate(pool: pd.DataFrame) -> int:
     return int(rates[0])
 
 
-def _class_tasks(
-    files: pd.DataFrame, array: Path, rows: np.memmap, pool_folder: Path, settings: NightMels
-) -> list[_Task]:
-    sample_rate_hz = int(files["sample_rate_hz"].iloc[0])
+def _class_tasks(files: pd.DataFrame, array: Path, rows: np.memmap, settings: NightMels) -> list[_Task]:
     return [
         _Task(
             array,
             rows.offset + start * rows[0].nbytes,
-            tuple(pool_folder / path for path in batch["file_path"]),
-            tuple(batch["sha256"]),
+            tuple(batch["file"]),
             tuple(batch["start"]),
-            sample_rate_hz,
             settings,
         )
         for start in range(0, len(files), _ROWS_A_TASK)
@@ -149,7 +141,7 @@ def _class_tasks(
     ]
 
 
-def _write_rows(task: _Task) -> dict[Path, bool]:
+def _write_rows(task: _Task) -> dict[str, bool]:
     """Fill some rows of one array, which no other task writes; whether each holds one value only. Runs in a worker.
 
     Why no memory map: on a full disk a write to one kills the process, where a write to the file says what is wrong.
@@ -157,28 +149,8 @@ def _write_rows(task: _Task) -> dict[Path, bool]:
     is_flat = {}
     with task.array.open("r+b") as file:
         file.seek(task.first_byte)
-        for path, sha256, start in zip(task.paths, task.sha256s, task.starts, strict=True):
-            wave = read_pool_file(path, sha256, task.sample_rate_hz)
-            mel_db = log_mel(wave[start:], task.sample_rate_hz, task.settings)
+        for sound, start in zip(task.files, task.starts, strict=True):
+            mel_db = log_mel(sound.wave()[start:], sound.sample_rate_hz, task.settings)
             file.write(mel_db.tobytes())
-            is_flat[path] = bool(np.ptp(mel_db) == 0)
+            is_flat[sound.name] = bool(np.ptp(mel_db) == 0)
     return is_flat
-
-
-def read_pool_file(path: Path, sha256: str, sample_rate_hz: int) -> np.ndarray:
-    """The samples (n,) float32 of a pool file.
-
-    Raises:
-        IntegrityError: it is not the file of that digest and rate.
-    """
-    try:
-        is_same = file_sha256(path) == sha256
-        wave, rate_hz = read_wav(path)
-    except (OSError, DataError) as error:
-        raise IntegrityError(f"{path}: a pool file cannot be read ({error}); run dvc repro night_augment") from error
-    if not is_same or rate_hz != sample_rate_hz:
-        raise IntegrityError(
-            f"{path}: not the file that pool.csv says; pool and pool.csv do not belong together, run dvc repro "
-            "night_augment"
-        )
-    return wave

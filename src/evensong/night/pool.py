@@ -15,6 +15,7 @@ from evensong.audio.decode import decode, downmix, resample, write_wav
 from evensong.errors import DataError, InputFault, IntegrityError, ResourceError
 from evensong.keys import file_sha256
 from evensong.night.plan import PLAN_COLUMNS
+from evensong.night.pool_files import pack
 from evensong.run.parallel import map_tasks
 from evensong.schemas import NightAugment
 
@@ -49,13 +50,13 @@ def build_pool(
     settings: NightAugment,
     workers: int,
 ) -> pd.DataFrame:
-    """Write every planned file.
+    """Write every planned file and, where they are more than settings.pack_above, pack them into a tar a class.
 
     Args:
         plan: from `plan_pool`.
         clips: the scan's clips, for the digests and durations.
         roots: folder of the originals by their origin.
-        folder: pool folder to create; one folder a class inside.
+        folder: pool folder to create; one folder or one tar a class inside.
         settings: pool rate and ranges.
         workers: processes; no byte depends on it.
 
@@ -69,19 +70,25 @@ def build_pool(
         ResourceError: the disk is too full.
     """
     check_space(plan, clips, folder=folder.parent, settings=settings)
+    is_packed = len(plan) > settings.pack_above
+    loose = folder.with_name(f"{folder.name}.loose") if is_packed else folder
     for class_slug in plan["class_slug"].unique():
-        (folder / class_slug).mkdir(parents=True)
-    tasks = _tasks(plan, clips, roots, folder, settings.sample_rate_hz)
+        (loose / class_slug).mkdir(parents=True)
+    tasks = _tasks(plan, clips, roots, loose, settings.sample_rate_hz)
     _warm_up(settings)
     done = map_tasks(_make_files, tasks, workers=workers, label="night_augment", unit="clip")
     pool = pd.DataFrame([file for files in done for file in files])
     pool["half_energy_hz"] = pool["original_file"].map(clips.set_index("path")["half_energy_hz"])
-    check_folder(folder, plan["file_path"])
+    check_folder(loose, plan["file_path"])
+    if is_packed:
+        pack(pool, loose, folder, workers=workers)
     return pool.sort_values(["class_name", "mel_row"], ignore_index=True)[POOL_COLUMNS]
 
 
 def check_space(plan: pd.DataFrame, clips: pd.DataFrame, *, folder: Path, settings: NightAugment) -> None:
     """Estimate the pool's size, the slowest stretch for every copy, and compare it with the free space.
+
+    A packed pool needs as much: files are packed one by one, and a header has less than a block of a file system.
 
     Raises:
         ResourceError: the pool would not fit.

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from evensong.audio.decode import read_wav
 from evensong.audio.mel import samples_of, transform_of
 from evensong.errors import IntegrityError
+from evensong.night.pool_files import PoolFile, pool_files
 from evensong.schemas import NightMels
 from evensong.score.predictions import TrainingRun
 
@@ -128,11 +128,12 @@ def add_media(
         most: bytes of base64 in all.
 
     Raises:
-        IntegrityError: a clip is not in the pool, or its file is not one of ours.
+        IntegrityError: a clip is not in the pool, or its file is not the one in the table.
     """
     places = dict(zip(pool["file_path"], zip(pool["class_slug"], pool["mel_row"], strict=True), strict=True))
     if strange := sum(clip.name not in places for clip in chosen):
         raise IntegrityError(f"{strange} predicted clips are not in pool.csv; run dvc repro night_train")
+    files = {file.name: file for file in pool_files(pool, pool_folder)}
     room = most
     for clip in chosen:
         slug, row = places[clip.name]
@@ -141,7 +142,7 @@ def add_media(
         if len(picture) <= room:
             clip.picture = picture
             room -= len(picture)
-        sound = _text(sound_of(pool_folder / clip.name, settings))
+        sound = _text(sound_of(files[clip.name], settings))
         if len(sound) <= room:
             clip.sound = sound
             room -= len(sound)
@@ -160,12 +161,12 @@ def png(mel_db: NDArray[np.float32], top_db: float) -> bytes:
     return stream.getvalue()
 
 
-def sound_of(path: Path, settings: NightMels) -> bytes:
+def sound_of(sound: PoolFile, settings: NightMels) -> bytes:
     """The part of a pool file that the network heard, as 16-bit WAV.
 
     Why not OGG: its encoder writes a random serial number, and its bytes differ between processors.
     """
-    heard, rate_hz = read_wav(path)
+    heard, rate_hz = sound.wave(), sound.sample_rate_hz
     n_samples = samples_of(settings, rate_hz)
     start = 0
     if settings.window == "loudest" and heard.size > n_samples:
