@@ -1,6 +1,5 @@
 """Where a fold is trained: the device, how exactly it computes, the items on it, and what fits into its memory."""
 
-import ctypes
 import os
 import platform
 import traceback
@@ -14,12 +13,12 @@ from torch import Tensor
 
 from evensong.errors import ParamsError
 from evensong.learn.store import ArrayStore
+from evensong.run.machine import keep_freed_memory
 from evensong.schemas import Train
 
 # Of torch's own kernels, of oneDNN's convolutions and of MKL's products; MKL's other modes depend on the CPU's maker.
 _PORTABLE = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "COMPATIBLE"}
 _CHUNK_ROWS = 512
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # options of glibc's mallopt
 
 # What torch and oneDNN say when the system gives them no more memory. A GPU has an error class of its own for tensors;
 # its context and its libraries' handles, which the other folds leave no room for, have these texts.
@@ -69,7 +68,7 @@ def open_device(train: Train) -> torch.device:
         ParamsError: the device is not there.
     """
     check_device(train.device)
-    _keep_freed_memory()
+    keep_freed_memory()
     torch.set_num_threads(train.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which older releases of torch ask for
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -82,14 +81,6 @@ def open_device(train: Train) -> torch.device:
     torch.set_deterministic_debug_mode("warn" if train.device == "cuda" else "error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(train.device)
-
-
-def _keep_freed_memory() -> None:
-    """Keep what a step frees for the next one; to get it from the kernel anew takes up to a third of a step's time."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def batch_reader(store: ArrayStore, device: torch.device) -> Callable[[NDArray[np.int64]], Tensor]:

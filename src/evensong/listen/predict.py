@@ -21,6 +21,7 @@ from evensong.listen.recordings import Listing, list_recordings
 from evensong.listen.scorer import Hearing
 from evensong.listen.segments import REVIEW, Sample, candidates_of, write_segments
 from evensong.listen.windows import listening_of
+from evensong.run.machine import keep_freed_memory
 from evensong.run.parallel import Backend, map_isolated, use_backend
 
 _Tables = Mapping[str, Mapping[Path, Path]]  # files of single recordings by what they are for
@@ -207,6 +208,7 @@ def _score_all(tasks: Sequence[_Task], workers: int) -> dict[Path, InputFault]:
 
 def _score(task: _Task) -> float | InputFault | IntegrityError:
     """Score and keep one recording in a worker; its seconds, or why it or the model cannot be used."""
+    keep_freed_memory()
     try:
         heard = hear(task.path, read_listener(task.model).scorer(), task.listening)
     except (InputFault, IntegrityError) as refusal:
