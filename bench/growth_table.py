@@ -185,6 +185,14 @@ from pathlib import Path
 from evensong.night.pool_files import pack
 pack(pandas.read_csv("pool.csv"), Path("pool"), Path("packed"), workers=1)
 """
+# A process is counted with the memory of the one that starts it: this one is small.
+LAUNCHER = """
+import json, os, sys
+nowhere = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=nowhere)
+_, status, used = os.wait4(pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
 PREDICT = ["-m", "evensong.cli", "predict", "night.wav", "--out", "out.csv", "--workers", "1"]
 FAMILIES = (
     Family("clips", (1_250, 5_000, 50_000), write_clips, [
@@ -218,16 +226,16 @@ def measure(step: Step, folder: Path, model: Path) -> dict[str, float]:
     variables = {"PYTHONPATH": str(ROOT / "src"), "DVC_SITE_CACHE_DIR": str(folder / "site"), "DVC_NO_ANALYTICS": "1"}
     command = [sys.executable, *step.command, *(["--model", str(model)] if step.name == "predict" else [])]
     before, start = written(folder, step), time.perf_counter()
-    ran = subprocess.Popen(command, cwd=folder, env=os.environ | variables, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(ran.pid, 0)
-    ran.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        sys.exit(f"{step.name} ended with {ran.returncode}")
+    launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, *command]
+    said = subprocess.run(launched, cwd=folder, env=os.environ | variables, stdout=subprocess.PIPE, check=True).stdout
+    code, cpu_s, peak_kb = json.loads(said)
+    if code:
+        sys.exit(f"{step.name} ended with {code}")
     after = written(folder, step)
     return {
-        "CPU s": round(used.ru_utime + used.ru_stime, 1),
+        "CPU s": round(cpu_s, 1),
         "wall s": round(time.perf_counter() - start, 1),
-        "peak MB": round(used.ru_maxrss / 1024),
+        "peak MB": round(peak_kb / 1024),
         "files": after[0] - before[0],
         "MB": round((after[1] - before[1]) / 1e6, 1),
     }
