@@ -33,6 +33,7 @@ def augmenting(**changes: object) -> NightAugment:
             "background_target": None,
             "cap_majority": True,
             "sample_rate_hz": RATE_HZ,
+            "pack_above": 100_000,
         },
         **{"transforms": list(ENABLED), "stretch_rate": {"min": 0.85, "max": 1.2}},
         **{"noise_snr_db": {"min": 8.0, "max": 24.0}, "gain_db": {"min": -12.0, "max": 6.0}},

@@ -21,6 +21,7 @@ SETTINGS = {
     "background_target": None,
     "cap_majority": True,
     "sample_rate_hz": 8000,
+    "pack_above": 100_000,
     "transforms": ["time_stretch", "noise", "volume", "combined"],
     "stretch_rate": {"min": 0.85, "max": 1.2},
     "noise_snr_db": {"min": 8.0, "max": 24.0},

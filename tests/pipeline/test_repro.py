@@ -195,5 +195,5 @@ def test_a_fresh_clone_without_field_recordings_and_an_experiment_elsewhere(repo
     clone.must("git", "config", "user.name", "t")
     clone.must("git", "config", "user.email", "t@example.org")
     clone.commit()
-    said = clone.must("dvc", "exp", "run", "--temp", "-S", "night.detect.min_overlap=0.25", "night_detect")
+    said = clone.must("dvc", "exp", "run", "--temp", "-S", "night.detect.min_overlap=0.25", "night_cut")
     assert "Ran experiment" in said
