@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from equal_steps import Arm, kept, kept_in, parsed, table, train_arm
+from equal_steps import Arm, kept, kept_in, parsed, parser_of_clips, table, train_arm
 from night_copy import machine
 
 from evensong.keys import keyed_hash
@@ -198,14 +198,8 @@ def counted(found: pd.DataFrame, n_classes: int, weights: Floats | None) -> Floa
 
 def main() -> None:
     """Run the bench."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="where mels and predictions are kept, and taken from in a later run")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = parser_of_clips(__doc__, seeds=[0, 1, 2], files=48)
     parser.add_argument("--fewest", type=int, default=4)
-    parser.add_argument("--files", type=int, default=48, help="of a class in an epoch")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--model", default="test_efficientnet")
     arguments = parsed(parser)
     with kept_in(arguments.out) as out:
         run(arguments, out)

@@ -34,6 +34,18 @@ SETTINGS = Evaluate(seed=42, n_bootstrap=2000, confidence=0.95)
 NOBODY = np.zeros(0, np.int64)
 
 
+def parser_of_clips(description: str | None, *, seeds: Sequence[int], files: int) -> argparse.ArgumentParser:
+    """The options of every bench that trains on ESC's clips, with a bench's own defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="where mels and predictions are kept, and taken from in a later run")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    parser.add_argument("--files", type=int, default=files, help="of a class, originals and copies")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--model", default="test_efficientnet")
+    return parser
+
+
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The command line of a bench with --seeds; one alone has no spread, and is refused before the trainings."""
     arguments = parser.parse_args()

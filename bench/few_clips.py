@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from balance_worth import macro_f1, originals_of, planned_files, read_clips, write_store
-from equal_steps import Arm, kept, kept_in, parsed, table, train_arm
+from equal_steps import Arm, kept, kept_in, parsed, parser_of_clips, table, train_arm
 from night_copy import machine
 from recipe import COARSE, todays
 
@@ -89,14 +89,8 @@ def report(found: Found, names: list[str], arguments: argparse.Namespace) -> Non
 
 def main() -> None:
     """Run the bench."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="where mels and predictions are kept, and taken from in a later run")
+    parser = parser_of_clips(__doc__, seeds=[0, 1], files=100)
     parser.add_argument("--sizes", type=int, nargs="+", default=[4, 8, 16])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--files", type=int, default=100, help="of a class, originals and copies")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--model", default="test_efficientnet")
     arguments = parsed(parser)
     with kept_in(arguments.out) as out:
         run(arguments, out)

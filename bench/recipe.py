@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from balance_worth import PARAMS, counted, planned_files, read_clips
-from equal_steps import NOBODY, kept, kept_in, parsed, table
+from equal_steps import NOBODY, kept, kept_in, parsed, parser_of_clips, table
 from night_copy import machine
 from torch import Tensor
 
@@ -188,14 +188,8 @@ def report(found: dict[str, dict[int, pd.DataFrame]], seeds: list[int]) -> None:
 
 def main() -> None:
     """Run the bench."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="where mels and predictions are kept, and taken from in a later run")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser = parser_of_clips(__doc__, seeds=[0, 1], files=100)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--files", type=int, default=100, help="of a class, originals and copies")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--model", default="test_efficientnet")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="today is always there")
     arguments = parsed(parser)
