@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,11 +40,37 @@ class SmallRepo:
     def run(self, *command: str, cpus: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment, on the given CPUs only if any, and return what it said."""
         pinned = ["taskset", "-c", cpus] if cpus else []
-        variables = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
-        variables |= {"DVC_SITE_CACHE_DIR": str(self.folder / ".dvc/tmp/site-cache"), **environment}
+        variables = self._variables(environment)
         return subprocess.run(
             [*pinned, *command], cwd=self.folder, env=variables, capture_output=True, text=True, check=False
         )
+
+    @contextmanager
+    def running(self, *command: str, **environment: str) -> Iterator[Callable[[], str]]:
+        """Start a command that has to succeed; what is given waits for its end and returns all it printed."""
+        with (
+            tempfile.TemporaryFile("w+") as said,
+            subprocess.Popen(
+                command, cwd=self.folder, env=self._variables(environment), stdout=said, stderr=subprocess.STDOUT
+            ) as process,
+        ):
+
+            def finish() -> str:
+                code = process.wait()
+                said.seek(0)
+                text = said.read()
+                assert code == 0, text[-3000:]
+                return text
+
+            try:
+                yield finish
+            finally:
+                process.kill()
+
+    def _variables(self, more: Mapping[str, str]) -> dict[str, str]:
+        cache = str(self.folder / ".dvc/tmp/site-cache")
+        path = f"{BIN}:{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": cache, **more}
 
     def must(self, *command: str, cpus: str | None = None, **environment: str) -> str:
         """Run a command that has to succeed, and return all it printed."""

@@ -5,17 +5,43 @@ import functools
 import json
 import operator
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from ruamel.yaml import YAML
 from tests.learn.graphs import octaves, save
-from tests.pipeline.conftest import IN_ONE_PROCESS, SmallRepo, commands_of, copy_code, make_repo, ran_stages
+from tests.pipeline.conftest import IN_ONE_PROCESS, ROOT, SmallRepo, commands_of, copy_code, make_repo, ran_stages
 from tests.pipeline.contract import DVC_YAML, PARAMS, STAGES, outputs
 
 from evensong.report.seeds import SCORES, SEEDS, TARGETS
 
 pytestmark = pytest.mark.slow
+
+
+SEEDS_PIPELINE = """
+stages:
+  night_evaluate:
+    cmd: python score.py
+    deps: [score.py]
+    params: [night.index.seed, train.seed]
+    metrics: [{metrics/night/test.json: {cache: false}}]
+"""
+SEEDS_SCORE = """
+import json, pathlib
+seeds = [int(line.split()[-1]) for line in open("params.yaml") if "seed" in line]
+pathlib.Path("metrics/night").mkdir(parents=True, exist_ok=True)
+json.dump({"night_f1": sum(seeds) / 10, "night_baseline_f1": 0.5}, open("metrics/night/test.json", "w"))
+"""
+RUN_SEEDS = ("evensong", "seeds", "night", "--runs", "2")
+
+
+class Queue(NamedTuple):
+    """A repository in which DVC works off its queue; `finish` waits for it and returns all it printed."""
+
+    repo: SmallRepo
+    finish: Callable[[], str]
 
 
 class Repro(SmallRepo):
@@ -32,6 +58,38 @@ def repo(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Repro:
     return made
 
 
+@pytest.fixture(scope="module")
+def queue(repo: Repro, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
+    """A copy whose queue works beside the other tests, since it sleeps more than it works, and whose code has changed
+    since."""
+    copy = SmallRepo(tmp_path_factory.mktemp("queue") / "repo")
+    shutil.copytree(repo.folder, copy.folder, symlinks=True)
+    changes = ["night.index.train=0.4", "night.index.val=0.35", "train.epochs=1"]
+    values = [part for change in changes for part in ("-S", change)]
+    copy.must("dvc", "exp", "run", "--queue", "-n", "short", *values, "night_train")
+    (copy.folder / "src/night_train.py").write_text("raise SystemExit('the workspace copy ran')\n", encoding="utf-8")
+    with copy.running("dvc", "exp", "run", "--run-all", "-j", "1") as finish:
+        yield Queue(copy, finish)
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queue]:
+    """Runs over seeds, in the same way, of a pipeline whose score is its seed."""
+    made = SmallRepo(tmp_path_factory.mktemp("seeds"))
+    made.must("git", "init", "-q")
+    for name, value in (("name", "t"), ("email", "t@example.org")):
+        made.must("git", "config", f"user.{name}", value)
+    made.must("dvc", "init", "-q")
+    text = "night:\n  index:\n    seed: 0\ntrain:\n  seed: 0\n"
+    for name, content in (("params.yaml", text), ("dvc.yaml", SEEDS_PIPELINE), ("score.py", SEEDS_SCORE)):
+        (made.folder / name).write_text(content, encoding="utf-8")
+    made.must("dvc", "repro")
+    made.commit()
+    with made.running(*RUN_SEEDS, PYTHONPATH=str(ROOT / "src")) as finish:
+        yield Queue(made, finish)
+
+
+@pytest.mark.usefixtures("queue", "seeds")  # which go on meanwhile
 def test_every_declared_output_is_there(repo: Repro) -> None:
     for name, stage in STAGES.items():
         if name == "voice_control" or "foreach" in DVC_YAML["stages"][name]:  # none by default
@@ -71,20 +129,22 @@ def test_a_model_that_comes_or_goes_reruns_nothing_but_what_is_of_it(repo: Repro
     text = (repo.folder / "params.yaml").read_text(encoding="utf-8")
     models = {name: save(octaves(), repo.folder / f"{name}.onnx", file=f"{name}.onnx") for name in ("one", "two")}
 
-    def repro(**chosen: dict[str, object]) -> list[str]:
+    def choose(**chosen: dict[str, object]) -> None:
         changed = text.replace("models: {}", f"models: {json.dumps(chosen)}", 1)
         (repo.folder / "params.yaml").write_text(changed, encoding="utf-8")
-        return sorted(ran_stages(repo.must("dvc", "repro")))
 
     assert text.count("models: {}") == 2
-    first = repro(two=models["two"])
-    assert first == ["check_params", "night_embed@two", "night_evaluate", "night_head@two", "night_report"]
-    assert repro(**models) == ["check_params", "night_embed@one", "night_evaluate", "night_head@one", "night_report"]
+    choose(two=models["two"])
+    of_it = ["check_params", "night_embed@two", "night_evaluate", "night_head@two", "night_report"]
+    assert sorted(ran_stages(repo.must("dvc", "repro"))) == of_it
     arms = json.loads((repo.folder / "metrics/night/details.json").read_text())["arms"]
-    assert list(arms) == ["baseline", "one", "one_fused", "two", "two_fused"]
-    shutil.rmtree(repo.folder / "artifacts/night/arms/one")
+    assert list(arms) == ["baseline", "two", "two_fused"]
+    choose(**models)
+    waiting = json.loads(repo.must("dvc", "status", "--json"))  # before what waits for their outputs
+    assert sorted(waiting) == ["check_params", "night_embed@one", "night_head@one", "night_report"]
     shutil.rmtree(repo.folder / "artifacts/night/arms/two")
-    assert repro() == ["night_evaluate"]  # DVC knows the other runs, the page among them
+    choose()
+    assert ran_stages(repo.must("dvc", "repro")) == ["night_evaluate"]  # DVC knows the other runs, the page among them
     for name in models:
         (repo.folder / f"{name}.onnx").unlink()
     assert set(repo.must("git", "diff", "--name-only").split()) <= {"dvc.lock"}  # which keeps what is gone
@@ -93,30 +153,27 @@ def test_a_model_that_comes_or_goes_reruns_nothing_but_what_is_of_it(repo: Repro
     assert repo.must("git", "status", "--porcelain") == ""
 
 
-def test_queued_experiment_uses_its_own_code_and_values_and_touches_no_audio(repo: Repro) -> None:
+def test_queued_experiment_uses_its_own_code_and_values_and_touches_no_audio(queue: Queue) -> None:
     # the queue works on a snapshot, so a later edit of the workspace must not reach it
-    changes = ["night.index.train=0.4", "night.index.val=0.35", "train.epochs=1"]
-    values = [part for change in changes for part in ("-S", change)]
-    repo.must("dvc", "exp", "run", "--queue", "-n", "short", *values, "night_train")
-    broken = repo.folder / "src" / "night_train.py"
-    text = broken.read_text(encoding="utf-8")
-    broken.write_text("raise SystemExit('the workspace copy ran')\n", encoding="utf-8")
-    try:
-        said = repo.must("dvc", "exp", "run", "--run-all", "-j", "1")
-    finally:
-        broken.write_text(text, encoding="utf-8")
+    said = queue.finish()
     assert "the workspace copy ran" not in said
     assert set(ran_stages(said)) == {"check_params", "night_index", "night_train"}
-    repo.must("dvc", "exp", "apply", "short")
-    history = (repo.folder / "artifacts/night/train/history.csv").read_text(encoding="utf-8")
+    queue.repo.must("git", "checkout", "-q", ".")
+    queue.repo.must("dvc", "exp", "apply", "short")
+    history = (queue.repo.folder / "artifacts/night/train/history.csv").read_text(encoding="utf-8")
     assert {row["epoch"] for row in csv.DictReader(history.splitlines())} == {"1"}
-    repo.must("git", "checkout", "-q", ".")
-    repo.must("dvc", "checkout", "-q")
+
+
+def test_runs_over_seeds_are_summarised_and_not_repeated(seeds: Queue) -> None:
+    assert "Reproducing experiment 'seeds-night-2'" in seeds.finish()
+    again = seeds.repo.must(*RUN_SEEDS, PYTHONPATH=str(ROOT / "src"))
+    assert "Reproducing" not in again
+    # both seeds are 1, then both are 2: 0.2 and 0.4
+    assert again.splitlines()[1].split() == ["night_f1", "0.300", "0.141", "0.200", "0.400"]
 
 
 @pytest.mark.parametrize("track", SEEDS)
 def test_what_runs_over_seeds_change_run_and_read_is_there(repo: Repro, track: str) -> None:
-    # the runs themselves, in a smaller repository: tests/report/test_seeds.py
     for key in SEEDS[track]:
         section, name = key.rsplit(".", 1)
         assert isinstance(functools.reduce(operator.getitem, section.split("."), PARAMS)[name], int)

@@ -3,6 +3,7 @@
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
 from tools.sync_deps import SRC, imported_modules
 
 # From the bottom up.
@@ -27,23 +28,27 @@ def room_of(module: str) -> str:
     return module.split(".")[1]
 
 
-IMPORTS = {
-    module_of(path): {name for name in imported_modules(path) if name.startswith("evensong.")}
-    for path in sorted((SRC / "evensong").rglob("*.py"))
-    if path.name != "__init__.py"
-}
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def test_every_room_has_a_floor() -> None:
-    assert {room_of(module) for module in IMPORTS} == set(FLOOR_OF)
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    return {
+        module_of(path): {name for name in imported_modules(path) if name.startswith("evensong.")}
+        for path in sorted((SRC / "evensong").rglob("*.py"))
+        if path.name != "__init__.py"
+    }
 
 
-def test_no_import_runs_up_or_across() -> None:
+def test_every_room_has_a_floor(imports: dict[str, set[str]]) -> None:
+    assert {room_of(module) for module in imports} == set(FLOOR_OF)
+
+
+def test_no_import_runs_up_or_across(imports: dict[str, set[str]]) -> None:
     across = {("intake", "audio")}  # listings know the formats of recordings
     wrong = {
         (module, name)
-        for module, names in IMPORTS.items()
+        for module, names in imports.items()
         for name in names
         if (here := room_of(module)) != (there := room_of(name))
         and FLOOR_OF[there] >= FLOOR_OF[here]
@@ -53,5 +58,5 @@ def test_no_import_runs_up_or_across() -> None:
     assert not wrong
 
 
-def test_no_circle() -> None:
-    list(TopologicalSorter(IMPORTS).static_order())  # a circle is an error
+def test_no_circle(imports: dict[str, set[str]]) -> None:
+    list(TopologicalSorter(imports).static_order())  # a circle is an error

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.pipeline.forked import run_stage
 from tests.voice.conftest import VoiceFolder
 
 ROOT = Path(__file__).parents[2]
@@ -101,9 +102,13 @@ class Cohort:
     def id(self, patient: int) -> str:
         return self.recordings.patient_id(patient)
 
-    def run(self, stage: str, *arguments: str, before: str = "") -> tuple[int, bytes]:
-        """Run a stage as DVC does; returns its exit code and all it said."""
-        script = f"{before} exec {sys.executable} {ROOT}/src/{stage}.py {' '.join(arguments)}"
+    def run(self, stage: str) -> tuple[int, bytes]:
+        """Run a stage; returns its exit code and all it said."""
+        return run_stage(self.folder, stage)
+
+    def run_limited(self, stage: str, limit: str) -> tuple[int, bytes]:
+        """The same, under a ``ulimit``."""
+        script = f"ulimit {limit}; exec {sys.executable} {ROOT}/src/{stage}.py"
         done = subprocess.run(["bash", "-c", script], cwd=self.folder, capture_output=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -253,7 +258,7 @@ def nothing(_cohort: Cohort) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "command", "code", "message"),
+    ("spoil", "stage", "code", "message"),
     [
         (conflicting_duplicates, "voice_splits", 3, b"the patient of lines 5, 20 has both diagnoses"),
         (strange_diagnosis, "voice_splits", 3, b"line 20: professional-diagnosis is none of"),
@@ -275,17 +280,16 @@ def nothing(_cohort: Cohort) -> None:
     ],
 )
 def test_a_failure_names_no_patient_and_leaves_what_was_published(
-    cohort: Cohort, spoil: Callable[[Cohort], None], command: str, code: int, message: bytes
+    cohort: Cohort, spoil: Callable[[Cohort], None], stage: str, code: int, message: bytes
 ) -> None:
     spoil(cohort)
     before = cohort.published()
-    limit = "ulimit -f 1;" if b"File too large" in message else ""
-    found_code, said = cohort.run(*command.split(), before=limit)
+    found_code, said = cohort.run_limited(stage, "-f 1") if b"File too large" in message else cohort.run(stage)
     assert (found_code, message in said) == (code, True), said
     assert CANARY not in said
     published = cohort.published()
     named = published.pop(PROBLEMS, b"")
-    assert (CANARY in named) == (PROBLEMS.encode() in said) == (command == "voice_scan")
+    assert (CANARY in named) == (PROBLEMS.encode() in said) == (stage == "voice_scan")
     assert published == before
     assert cohort.leaks() == []
 
