@@ -99,8 +99,8 @@ def request_(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Peo
     return PeopleRequest(folder.root, Path("artifacts/voice/train"), tmp_path / "out/scores.csv", 2)
 
 
-def survey(path: Path, n: int = 12, first: int = 100) -> Path:
-    rows = [f"{VoiceFolder.patient_id(first + patient)},{('HC', 'PD')[patient % 2]}" for patient in range(n)]
+def survey(path: Path, first: int = 100, words: tuple[str, str] = ("HC", "PD")) -> Path:
+    rows = [f"{VoiceFolder.patient_id(first + patient)},{words[patient % 2]}" for patient in range(12)]
     path.write_text("\n".join(["healthCode,status", *rows, ""]), encoding="utf-8")
     return path
 
@@ -151,11 +151,15 @@ def test_the_ensemble_is_the_mean_and_the_votes_of_its_folds(request_: PeopleReq
     assert "00000000-0000-4000" not in said
 
 
+@pytest.fixture
+def words(request_: PeopleRequest) -> None:
+    """params.yaml knows what the survey's words mean."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("values: null ", "values: {PD: 1, HC: 0} ")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.usefixtures("words")
 def test_tables_with_a_survey_and_nothing_of_anyone_beside_them(request_: PeopleRequest, tmp_path: Path) -> None:
-    Path("params.yaml").write_text(
-        (ROOT / "params.yaml").read_text(encoding="utf-8").replace("values: null ", "values: {PD: 1, HC: 0} "),
-        encoding="utf-8",
-    )
     said = predict_people(replace(request_, survey=survey(tmp_path / "s.csv"), label="status"))
     assert any(line.startswith("auroc ") for line in said)
     assert pd.read_csv(request_.out)["label"].tolist() == [0, 1] * 6
@@ -167,8 +171,17 @@ def test_tables_with_a_survey_and_nothing_of_anyone_beside_them(request_: People
     first = request_.out.read_bytes()
     predict_people(replace(request_, survey=tmp_path / "s.csv", label="status", workers=1))
     assert request_.out.read_bytes() == first
+
+
+@pytest.mark.usefixtures("words")
+@pytest.mark.parametrize("others", [{"first": 500}, {"words": ("", "")}])
+def test_a_survey_without_their_diagnoses_is_refused_before_anything_is_scored(
+    request_: PeopleRequest, tmp_path: Path, others: dict
+) -> None:
+    asked = survey(tmp_path / "o.csv", **others)
     with pytest.raises(DataError, match="nobody with a recording has a diagnosis"):
-        predict_people(replace(request_, survey=survey(tmp_path / "o.csv", first=500), label="status"))
+        predict_people(replace(request_, survey=asked, label="status"))
+    assert not request_.out.exists()
 
 
 def test_a_model_without_its_threshold_decides_nothing(request_: PeopleRequest, tmp_path: Path) -> None:

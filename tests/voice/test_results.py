@@ -286,6 +286,7 @@ def test_a_part_of_the_folds_is_said_wherever_its_scores_stand(workspace, capsys
     assert {tree["folds"] for tree in trees} == {"1 of 4 folds"}
     answer = Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
     assert f"15 patients {part}, 5 of them" in answer
+    assert "; 1 sub-database; " in answer
     note = "NOTE: 1 of 4 folds were trained (voice.train.folds): these scores describe their test patients and not the"
     assert note in answer
     assert capsys.readouterr().out.count(note) == 2  # by both stages

@@ -94,6 +94,8 @@ def predict_people(request: PeopleRequest) -> list[str]:
     if survey:
         refuse_case_twins([survey.located, locate(scan.recordings["healthCode"], request.recordings)])
     used = used_rows(scan.recordings)
+    if survey and not set(survey.labelled) & set(used["healthCode"]):  # before hours of scoring
+        raise DataError("nobody with a recording has a diagnosis in --survey: are its healthCodes those of the files?")
     table = decide_people(_score(request, voice, used), used["healthCode"].tolist(), voice.judges, request.prevalence)
     if survey:
         labels = [survey.labels.get(person) for person in table["healthCode"]]
@@ -197,8 +199,6 @@ def _write_private(path: Path, table: pd.DataFrame) -> None:
 def _write_scores(out: Path, cohort: second_cohort.Cohort, survey: Demographics) -> list[str]:
     """The tables, which hold no id and no small cell; what to tell of them."""
     labelled = cohort.labelled()
-    if not len(labelled):
-        raise DataError("nobody with a recording has a diagnosis in --survey: are its healthCodes those of the files?")
     settings = load_section("voice.evaluate", Evaluate)
     scored = second_cohort.score_cohort(labelled, settings)
     path = beside(out, ".summary.json")

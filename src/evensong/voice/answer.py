@@ -1,5 +1,6 @@
 """A scored fusion in; a table and sentences out: did class-share diversity help, or only ensembling?"""
 
+from evensong.intake.names import counted
 from evensong.score.predictions import BASELINE, in_part
 from evensong.voice.disclosure import WITHHELD, told_split
 from evensong.voice.ensemble import (
@@ -42,7 +43,7 @@ def caption(fusion: Fusion) -> str:
     return (
         f"{in_part(f'{n} patients', fusion.members.part)}, {n_positive} of them class 1, "
         f"{compared(fusion)['n_pairs']} pairs; "
-        f"{len(fusion.members.names)} sub-databases{control}; "
+        f"{counted(len(fusion.members.names), 'sub-database')}{control}; "
         f"{100 * fusion.confidence:g} % intervals"
     )
 
