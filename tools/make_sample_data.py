@@ -329,12 +329,12 @@ def vowel(patient: Patient, take: int) -> Array:
 
 
 def write_voice(root: Path) -> None:
-    """Write recordings and the survey; rows are in the order of the ids."""
+    """Write one or two recordings each, and the survey; rows are in the order of the ids."""
     (root / "recordings").mkdir(parents=True)
     (root / "cohort").mkdir()
     patients = sorted(draw_patients(), key=lambda patient: patient.health_code)
     for patient in patients:
-        for take in range(1, int(generator("takes", patient.health_code).integers(1, 5)) + 1):
+        for take in range(1, int(generator("takes", patient.health_code).integers(1, 3)) + 1):
             name = f"{patient.health_code}_{reserved_id('record', patient.health_code, take)}_audio_audio_m4a.m4a"
             write_audio(root / "recordings" / name, vowel(patient, take), VOICE_RATE_HZ)
     with (root / "cohort" / "Demographics_Survey.csv").open("w", encoding="utf-8", newline="") as handle:
