@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.parser import Parser
 
 from evensong.errors import ParamsError
 
@@ -50,9 +51,9 @@ def read_params(path: Path = PARAMS_PATH) -> dict[str, Any]:
 @functools.lru_cache(maxsize=4)  # a stage asks for five sections of one file
 def _tree_of(raw: bytes, path: Path) -> dict[str, Any]:
     try:
-        text = raw.decode("utf-8")
-        _refuse_shape(text, path)
-        tree = YAML(typ="safe", pure=True).load(text)
+        yaml = YAML(typ="safe", pure=True)
+        yaml.Parser = _PlainParser
+        tree = yaml.load(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}") from error
     except YAMLError as error:
@@ -64,15 +65,19 @@ def _tree_of(raw: bytes, path: Path) -> dict[str, Any]:
     return tree
 
 
-def _refuse_shape(text: str, path: Path) -> None:
-    """Refuse what takes ever longer to load, at the event that shows it."""
-    depth = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+class _PlainParser(Parser):
+    """Refuses what takes ever longer to load, at the event that shows it."""
+
+    _depth = 0
+
+    def get_event(self) -> Any:
+        event = super().get_event()
+        self._depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if isinstance(event, AliasEvent):
-            raise ParamsError(f"{path}: aliases (*name) are not allowed; write the value out")
-        if depth > _MAX_DEPTH:
-            raise ParamsError(f"{path}: brackets or indents over {_MAX_DEPTH} levels deep")
+            raise YAMLError("aliases (*name) are not allowed; write the value out")
+        if self._depth > _MAX_DEPTH:
+            raise YAMLError(f"brackets or indents over {_MAX_DEPTH} levels deep")
+        return event
 
 
 def load_section(name: str, schema: type[S], path: Path = PARAMS_PATH) -> S:

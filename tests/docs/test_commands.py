@@ -1,7 +1,9 @@
 """Every command of README and docs/ is one that exists: targets, parameters, options, scripts, links."""
 
+import functools
 import re
 import shutil
+import tempfile
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
@@ -49,12 +51,13 @@ def commands_of(tool: str) -> list[object]:
     return [pytest.param(words[1:], id=f"{page}: {' '.join(words)[:60]}") for page, words in found]
 
 
-def with_overrides(folder: Path, pairs: list[str]) -> Path:
-    """A copy of params.yaml as `dvc exp run -S` would leave it."""
-    path = folder / "params.yaml"
-    shutil.copy(ROOT / "params.yaml", path)
-    apply_overrides(path, pairs)
-    return path
+@functools.cache  # many commands of the pages have none
+def with_overrides(*pairs: str) -> Params:
+    """What `dvc exp run -S` would make of params.yaml."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(shutil.copy(ROOT / "params.yaml", folder))
+        apply_overrides(path, list(pairs))
+        return load_section("", Params, path)
 
 
 def stage_of(target: str) -> str:
@@ -81,13 +84,13 @@ def test_every_tool_is_one_that_is_checked() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", commands_of("dvc"))
-def test_dvc(words: list[str], tmp_path: Path) -> None:
+def test_dvc(words: list[str]) -> None:
     options = get_main_parser().parse_args(words)
     if options.cmd in ("repro", "exp") and (targets := getattr(options, "targets", None)):
         assert {stage_of(target) for target in targets} <= set(DVC_YAML["stages"])
     pairs = [value for option, value in pairwise(words) if option == "-S"]
     for one in get_hydra_sweeps({"params.yaml": pairs}):  # one, unless a value is a choice such as a=1,2
-        load_section("", Params, with_overrides(tmp_path, one["params.yaml"]))
+        with_overrides(*one["params.yaml"])
 
 
 @pytest.mark.parametrize("words", commands_of("make"))
@@ -132,8 +135,8 @@ def test_the_readme_is_short() -> None:
     assert (ROOT / "README.md").stat().st_size <= 9_000
 
 
-def test_an_override_that_is_wrong_is_seen(tmp_path: Path) -> None:
+def test_an_override_that_is_wrong_is_seen() -> None:
     with pytest.raises(InvalidArgumentError):
-        with_overrides(tmp_path, ["train.epoch=3"])
+        with_overrides("train.epoch=3")
     with pytest.raises(ParamsError, match="epochs"):
-        load_section("", Params, with_overrides(tmp_path, ["train.epochs=many"]))
+        with_overrides("train.epochs=many")

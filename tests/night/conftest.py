@@ -1,15 +1,17 @@
 """A small folder of synthetic clips, and a working folder with params.yaml, as a user would have them."""
 
+import copy
+import json
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
+from evensong.params import read_params
 from evensong.score import shortcuts
 
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+PARAMS = read_params(Path(__file__).parents[2] / "params.yaml")
 
 
 def write_clip(path, seed, *, seconds=0.5, rate_hz=8000, channels=1, level=0.3, full_scale=0.99):
@@ -52,8 +54,7 @@ def night(tmp_path, monkeypatch):
 
 def write_params(**changes):
     """Write params.yaml: the project's own with small values, and dotted changes such as ``night__index__n_folds``."""
-    yaml = YAML()
-    tree = yaml.load(PARAMS.read_text(encoding="utf-8"))
+    tree = copy.deepcopy(PARAMS)
     small = {
         "night__augment__target_samples": 12,
         "night__augment__sample_rate_hz": 8000,
@@ -69,8 +70,7 @@ def write_params(**changes):
         for parent in parents:
             section = section[parent]
         section[last] = value
-    with Path("params.yaml").open("w", encoding="utf-8") as file:
-        yaml.dump(tree, file)
+    Path("params.yaml").write_text(json.dumps(tree), encoding="utf-8")  # which is YAML, too
 
 
 @pytest.fixture
