@@ -1,18 +1,23 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from tests.listen.synthetic import CLASSES, Trained
+from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
 
-from evensong.audio.decode import read_wav
+from evensong.audio.decode import read_wav, write_wav
 from evensong.audio.mel import log_mel
 from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.listen import onnx, onnx_files
 from evensong.listen.folds import read_folds
 from evensong.listen.onnx import export_onnx
+from evensong.listen.predict import Request, predict
+from evensong.listen.thresholds import thresholds_tree
+from evensong.run.text import write_json
 from evensong.schemas import LogMels
 
 pytestmark = pytest.mark.slow  # the export alone takes many seconds
@@ -54,6 +59,26 @@ def test_the_description_says_what_goes_in_and_comes_out(trained: Trained, expor
     assert [fold["fold"] for fold in facts["folds"]] == [0, 1, 2]
     assert facts["onnx_sha256"] == hashlib.sha256(exported.read_bytes()).hexdigest()
     assert facts["greatest_difference_from_torch"] < 1e-4
+
+
+def test_an_export_finds_what_its_training_finds(trained: Trained, exported: Path, tmp_path: Path) -> None:
+    cards = [card["card_sha256"] for card in read_folds(trained.folder).cards]
+    of_both = tmp_path / "thresholds.json"
+    write_json(of_both, thresholds_tree(cards, {name: {"threshold": 0.5} for name in CLASSES}))
+    path = write_wav(tmp_path / "dawn.wav", np.concatenate([tone(n % 2, n, 0.8) for n in range(9)]), RATE_HZ)
+    first = Request([path], trained.folder, tmp_path / "a" / "x.csv", None, None, None, 1, of_both, all_windows=True)
+    second = replace(first, model=exported, out=tmp_path / "b" / "x.csv")
+    predict(first)
+    predict(second)
+    ours, theirs = pd.read_csv(first.out), pd.read_csv(second.out)
+    assert ours[f"p_{CLASSES[0]}"].std() > 1e-3  # windows are told apart, or equal numbers would prove nothing
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=False, atol=1e-5)
+    of_another = tmp_path / "other.json"
+    write_json(of_another, thresholds_tree(["1" * 64], {}))
+    with pytest.raises(IntegrityError, match="chosen for another model"):
+        predict(replace(second, thresholds=of_another))
+    with pytest.raises(ParamsError, match="no class of the model"):
+        predict(replace(second, include=["lynx"]))
 
 
 def test_a_graph_that_differs_from_torch_is_not_written(trained: Trained, tmp_path: Path, monkeypatch) -> None:
