@@ -79,6 +79,7 @@ def test_of_a_project_of_field_recordings_no_class_folder_is_asked(root: Path) -
     assert (level, "data/field" in what) == ("ok", True)
 
 
+@pytest.mark.slow
 def test_a_pattern_that_finds_no_source_is_bad_and_the_other_checks_go_on(root: Path) -> None:
     put(root, "asio/owl.wav", "rain/rain.wav")
     findings = diagnose(root)

@@ -13,6 +13,7 @@ def pairs(*waves):
     return propose([fingerprint(wave, RATE) for wave in waves], [str(n) for n in range(len(waves))])
 
 
+@pytest.mark.slow
 def test_nearly_every_copy_is_proposed_where_it_begins_whatever_its_level_shift_and_trim():
     rng, n_found = np.random.default_rng(0), 0
     for seed in range(20):
@@ -39,6 +40,7 @@ def test_a_copy_at_another_rate_and_with_noise_is_proposed_and_alike(seed):
     assert alike.share > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [birds, vowel, lambda seed: np.random.default_rng(seed).normal(0, 0.1, 64_000)])
 def test_unrelated_recordings_are_not_proposed_or_not_alike(make):
     waves = [make(seed).astype(np.float32) for seed in range(12)]

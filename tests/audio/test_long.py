@@ -75,6 +75,7 @@ def test_pcm_digest_of_a_long_recording_is_over_its_channels_in_turn(tmp_path: P
     assert pcm_digest(decode(path, max_seconds=60)) == expected.hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "subtype"),
     [("wav", "PCM_16"), ("wav", "PCM_24"), ("wav", "DOUBLE"), ("flac", "PCM_16"), ("ogg", "VORBIS")],

@@ -53,6 +53,7 @@ def test_log_mel_equals_librosa_down_to_the_floor(n_samples: int, top_db: float)
     np.testing.assert_allclose(mel_db, by_librosa(wave, RATE_HZ, wanted), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Empty filters")
 @settings(max_examples=20)
 @given(

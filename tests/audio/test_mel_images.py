@@ -133,6 +133,7 @@ def test_read_image_half_a_jpeg_is_truncated(picture: np.ndarray, write: Write):
     assert reason_of(write("x.jpg", content[: len(content) * 3 // 4])) == "Q_TRUNCATED"
 
 
+@pytest.mark.slow
 @pytest.mark.fault("F07")
 def test_read_image_bomb_is_refused_by_its_header(write: Write):
     bomb = file_bytes(Image.new("L", (12_000, 12_000)), "PNG")

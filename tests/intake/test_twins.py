@@ -60,6 +60,7 @@ def test_owners_are_joined_across_pairs():
     assert joined([]) == []
 
 
+@pytest.mark.slow
 def test_more_than_three_owners_are_refused(tmp_path):
     made = [recording(tmp_path, name, birds(1) * gain) for name, gain in zip("abcd", (1, 0.9, 0.8, 0.7), strict=True)]
     assert refuse_wide(twins(*made[:3]), "source", "night.scan", tell_names) == [["a", "b", "c"]]

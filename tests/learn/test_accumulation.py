@@ -22,6 +22,7 @@ def trained_epoch(folder: Path, *, batch_size: int, model: str, **settings: Any)
     return trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch_size", "accumulate_batches"), [(4, 3), (5, 3), (2, 6)])
 def test_parts_of_a_batch_make_the_step_of_the_batch(tmp_path: Path, batch_size: int, accumulate_batches: int) -> None:
     # a transformer: without batch statistics and mixing, the parts of a batch know nothing of each other

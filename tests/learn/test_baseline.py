@@ -77,6 +77,7 @@ def test_workers_chunks_and_order_of_the_table_do_not_show(tmp_path, monkeypatch
     assert set(bytes_of(tmp_path / "one")) == {"predictions.csv", "folds.csv", "classes.json"}
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(2, 4), st.integers(3, 5), st.integers(0, 2), st.lists(st.integers(0, 4), min_size=1, unique=True))
 def test_each_item_that_a_chosen_fold_validates_or_tests_is_predicted_once(

@@ -43,6 +43,7 @@ def test_a_table_that_leaks_or_an_unknown_model_is_refused_before_anything_is_wr
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_training_folder_holds_what_the_evaluation_reads(tmp_path: Path) -> None:
     run_folds(training(tmp_path), tmp_path / "out", 1)
     run = read_run(tmp_path / "out")

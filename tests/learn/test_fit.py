@@ -44,6 +44,7 @@ def _same(one: Fitted, other: Fitted) -> bool:
     return weights and np.array_equal(one.probs["test"], other.probs["test"]) and one.history == other.history
 
 
+@pytest.mark.slow
 def test_eight_items_are_learned_by_heart(tmp_path: Path) -> None:
     fold = _fold(**OVERFIT)
     assert len(fold.train_set) == 8
@@ -68,6 +69,7 @@ def test_what_ran_before_in_the_process_does_not_show(tmp_path: Path) -> None:
     assert _same(alone, _fit(tmp_path, _fold(1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_continued_training_ends_as_the_uninterrupted_one(tmp_path: Path, ema_decay: float) -> None:
     fold = _fold(epochs=4, ema_decay=ema_decay)
@@ -120,6 +122,7 @@ def test_averaged_weights_follow_the_steps_by_hand(tmp_path: Path) -> None:
     assert torch.allclose(trainer.scored.state_dict()[name], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_kept_and_predict(tmp_path: Path) -> None:
     plain, averaged = (_fit(tmp_path, _fold(ema_decay=decay, epochs=4, select="last")) for decay in (0.0, 0.9))
     first = next(iter(plain.weights))

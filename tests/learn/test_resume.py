@@ -148,6 +148,7 @@ def die_in_second_fold(fold: Any, *rest: Any) -> Any:
 fit_fold = cv.fit_fold
 
 
+@pytest.mark.slow
 @pytest.mark.fault("G04", "G05")
 def test_killed_worker_stops_the_stage_and_its_fold_alone_is_trained_again(
     monkeypatch: pytest.MonkeyPatch, whole: dict[str, bytes]

@@ -177,6 +177,7 @@ def test_arms_without_heads_and_heads_without_an_arm_are_refused(own: Path, tmp_
         read_listener(own / "head_00.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.fault("M05")
 def test_a_graph_that_gives_no_number_for_a_window_ends_the_run(tmp_path: Path, request_for) -> None:
     """The root of what is left to nine tenths: a number for all clips that were embedded, and none for a loud one."""

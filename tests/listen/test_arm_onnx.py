@@ -75,6 +75,7 @@ def test_embedding_and_heads_as_one_graph_give_what_the_arm_gives(tmp_path: Path
         np.testing.assert_allclose(run(tmp_path / "whole.onnx", wave), expected, atol=1e-4, err_msg=str(n))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(N,), (1, N), (1, 1, N)])
 def test_an_embedding_of_one_window_at_a_time_is_joined_where_a_clip_is_one(tmp_path: Path, shape) -> None:
     graph = octaves(shape=shape)

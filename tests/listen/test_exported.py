@@ -100,6 +100,7 @@ def test_without_onnxruntime_the_message_says_what_to_install(tmp_path: Path, mo
         read_exported(tmp_path / "x.onnx")
 
 
+@pytest.mark.slow
 def test_torch_is_not_loaded(graph: Path, tmp_path: Path) -> None:
     """It is two thirds of the memory, and a second of every run."""
     path = write_wav(tmp_path / "one.wav", tone(0, 1, 1.2), RATE_HZ)

@@ -48,6 +48,7 @@ def test_shifts_are_averaged_as_in_training() -> None:
     assert probs[0, 0].item() == pytest.approx((0.5 + 1 / (1 + np.exp(-2))) / 2, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_training_folder_and_one_of_its_folds_are_read(trained: Trained) -> None:
     assert [card["fold"] for card in read_folds(trained.folder).cards] == [0, 1, 2]
     assert [card["fold"] for card in read_folds(trained.folder / "fold_01").cards] == [1]

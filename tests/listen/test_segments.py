@@ -135,6 +135,7 @@ def reviewed(trained: Trained, tmp_path: Path) -> Path:
     return sample.folder
 
 
+@pytest.mark.slow
 def test_clips_are_what_the_model_heard_best(reviewed: Path, tmp_path: Path) -> None:
     table = pd.read_csv(reviewed / "review.csv")
     assert 2 <= len(table) <= 8
@@ -157,6 +158,7 @@ def fill(folder: Path, *filled: tuple[str, str]) -> pd.DataFrame:
     return table
 
 
+@pytest.mark.slow
 def test_a_review_comes_back_as_annotations(reviewed: Path) -> None:
     table = fill(reviewed, ("Right", ""), ("wrong", ""), ("", "frog"))
     told = list(review(reviewed / "review.csv", annotator="me"))

@@ -54,6 +54,7 @@ def test_assign_ends_where_no_move_and_no_exchange_helps(files):
     assert cost(files, parts) <= min((cost(files, other) for other in neighbours(files, parts, 3)), default=1e9) + 1e-8
 
 
+@pytest.mark.slow
 @given(files=two_classes.filter(lambda rows: len(rows) <= 7))
 @example(files=[(1, 0), (1, 1), (2, 0), (2, 1)])  # three parts, and two groups of the second class
 @settings(max_examples=20)
@@ -136,6 +137,7 @@ def drawn_problem(name, number, n_groups, shares):
 
 
 # Whoever runs a newer version on the same data keeps the same split: a change of these lines is one for CHANGELOG.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n_groups", "shares", "expected"),
     [

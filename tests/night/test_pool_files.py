@@ -128,6 +128,7 @@ def test_the_tar_program_gives_the_other_layout(tmp_path):
     assert tree(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 def test_a_pool_of_more_files_than_pack_above_is_a_tar_a_class(night, tmp_path):
     loose = build(tmp_path / "loose", LOOSE)
     packed = build(tmp_path / "packed", PACKED)
@@ -139,6 +140,7 @@ def test_a_pool_of_more_files_than_pack_above_is_a_tar_a_class(night, tmp_path):
     assert not list(tmp_path.glob("*.loose"))
 
 
+@pytest.mark.slow
 def test_mels_vectors_and_sounds_of_the_page_are_those_of_either_layout(night, tmp_path, params):
     params(night__mels__window="loudest", night__mels__clip_seconds=0.4)
     mels = load_section("night.mels", NightMels)

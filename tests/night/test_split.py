@@ -20,6 +20,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 sizes_of_groups = st.lists(st.integers(1, 6), min_size=3, max_size=40)
 
 
+@pytest.mark.slow
 @given(sizes=sizes_of_groups, copies=st.integers(0, 12), seed=st.integers(0, 99))
 @settings(max_examples=30, suppress_health_check=SLOW)
 def test_split_groups_is_a_partition_of_whole_groups_with_every_class_in_every_split(sizes, copies, seed):
@@ -34,6 +35,7 @@ def test_split_groups_is_a_partition_of_whole_groups_with_every_class_in_every_s
     assert np.abs(counts - wanted).max() <= 2 * max(sizes) * (copies + 1)
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(1, 5), min_size=3, max_size=7), copies=st.integers(0, 3))
 @settings(max_examples=30)
 def test_split_groups_is_as_near_as_any_assignment_of_a_small_class(sizes, copies):

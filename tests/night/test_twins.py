@@ -30,6 +30,7 @@ def add(root, name, wave):
     write_wav(path, wave, 16_000)
 
 
+@pytest.mark.slow
 def test_a_copy_is_noted_and_changes_nothing_else(copied):
     found, other = scan(copied), scan(copied, near_duplicates="ignore")
     assert found.twins[["path", "copy_of"]].to_numpy().tolist() == [["owl/c.wav", "owl/a.wav"]]
@@ -49,6 +50,7 @@ def test_sources_of_a_copy_are_joined(copied):
     assert found.twins["owner"].item() != found.twins["owner_of_copy_of"].item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["note", "group"])
 def test_a_copy_in_another_class_stops_the_scan(copied, tmp_path, mode):
     add(copied, "toad/g", 0.5 * birds(1)[3000:])
@@ -59,12 +61,14 @@ def test_a_copy_in_another_class_stops_the_scan(copied, tmp_path, mode):
     assert pd.read_csv(path)["path"].tolist() == ["toad/g.wav"]
 
 
+@pytest.mark.slow
 def test_a_copy_within_a_source_is_not_looked_for(copied):
     assert scan(copied, group_pattern=r"^([a-z])$").counts["near_duplicates"] == 1
     (copied / "owl/c.wav").rename(copied / "owl/a2.wav")
     assert scan(copied, group_pattern=r"^([a-z])\d?$").counts["near_duplicates"] == 0
 
 
+@pytest.mark.slow
 def test_more_than_three_sources_are_not_joined(copied):
     for n in range(2):
         add(copied, f"owl/more{n}", (0.4 - 0.1 * n) * birds(0))

@@ -55,6 +55,7 @@ def arms(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_with_all_clips_it_is_the_score_of_the_arm(arms, tmp_path):
     curve = learning_curve(tmp_path, tmp_path / "out/curve.csv", draws=3, workers=1)
     assert curve.columns.tolist() == ["arm", "at_most", "clips", "macro_f1", "draws", "low", "high"]

@@ -32,6 +32,7 @@ def refuse_two(value: int) -> int:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "method"), [(1, "fork"), (2, "fork"), (4, "fork"), (2, "spawn")])
 def test_results_are_in_task_order(workers: int, method: str) -> None:
     results = map_tasks(square, range(20), workers=workers, label="squares", start_method=method)  # type: ignore[arg-type]

@@ -209,6 +209,7 @@ def auroc_alone(units, weights):
     return {"auroc": auroc(units.labels == 1, units.probabilities[:, 1], weights)}
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_value_about_as_often_as_they_say():
     # The long run with more cohorts and scores is bench/interval_coverage.py. Here: 200 cohorts of 60 people with four
     # recordings each that resemble each other; normal scores 1.2 apart, so that the true AUROC is known.

@@ -175,6 +175,7 @@ def test_means_are_told_only_where_every_cell_they_average_is_told():
     assert subdb1 == {"patients_mean": 16, "recordings_mean": 32, "positive_share_mean": "<5"}
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.integers(1, 12), st.integers(1, 24), st.integers(2, 12))
 def test_a_small_cohort_is_tabled_or_refused_with_the_number_that_would_do(n_positive, n_negative, n_folds):

@@ -211,6 +211,7 @@ def test_the_models_of_a_fold_have_not_seen_its_patients():
     assert not np.array_equal(after[~tested], before[~tested])
 
 
+@pytest.mark.slow
 def test_the_tree_and_the_table_hold_no_more_than_they_should():
     one = cohort(effect=1, age_effect=0.1, n_patients=80)
     tree = json.dumps(confounding.as_tree(confounding.audit(one)), allow_nan=False)

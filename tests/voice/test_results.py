@@ -231,6 +231,7 @@ def test_stages_write_what_they_declare(said):
     }
 
 
+@pytest.mark.slow
 def test_no_patient_appears_in_git_tracked_results_or_on_the_screen(said):
     texts = [said.encode()]
     texts += [Path(path).read_bytes() for path in digests("metrics", "plots", "artifacts/voice/summaries")]
@@ -387,6 +388,7 @@ def test_control_arm_answers_what_diversity_gained(controlled_folder, monkeypatc
     assert read("artifacts/voice/ensemble/summary.json")["warning"] is None
 
 
+@pytest.mark.slow
 def test_answer_says_the_numbers_of_the_table(controlled_folder, monkeypatch):
     monkeypatch.chdir(controlled_folder[0])
     ensemble, text = read("metrics/voice/details.json"), Path("plots/ensemble/answer.md").read_text(encoding="utf-8")
@@ -459,6 +461,7 @@ def test_an_arm_that_predicted_other_patients_is_refused_by_count(workspace):
     assert "00000000" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_control_arm_of_another_size_is_warned_of_everywhere(workspace, capsys):
     write_members(seeds=[11, 12])
     run_ensemble()
@@ -701,6 +704,7 @@ def test_summary_name_is_a_file_name(model, expected):
     assert evaluate.summary_name(model) == expected
 
 
+@pytest.mark.slow
 def test_confounders_and_clinical_tables_say_what_the_ensemble_said(said, tmp_path, monkeypatch, capsys):
     shutil.copytree(Path(), tmp_path / "study")
     monkeypatch.chdir(tmp_path / "study")

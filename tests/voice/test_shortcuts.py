@@ -36,6 +36,7 @@ def recorded(labels, n_each, **by_label):
     return used, recordings
 
 
+@pytest.mark.slow
 def test_classes_of_other_devices_are_notable():
     # the case: every positive 44.1 kHz AAC, every negative 8 kHz WAV
     traits = {"container": ("wav", "m4a"), "codec": ("pcm", "aac"), "sample_rate_hz": ("8000", "44100")}
@@ -60,6 +61,7 @@ def test_a_patient_counts_once_and_order_does_not_matter():
     assert audit_patients(used, recordings) == audit_patients(used.iloc[::-1].reset_index(drop=True), shuffled)
 
 
+@pytest.mark.slow
 def test_few_patients_of_a_class_are_not_told():
     scores = audit_patients(*recorded(patients(4, 30), lambda _: 2, container=("wav", "m4a")))
     assert scores.pop("chance") == 0.5

@@ -27,6 +27,7 @@ SUBDBS = [1, 3, 5, 9]
 SIZES = st.integers(4, 14).flatmap(lambda low: st.tuples(st.integers(low, 40), st.integers(low, 40), st.just(low)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(SIZES, st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
 def test_make_splits_keeps_every_promise(sizes, seed, random):
@@ -127,6 +128,7 @@ def test_folds_differ_by_one_patient_at_most_and_by_one_of_each_class(n_positive
         assert spread([fold for patient, fold in folds.items() if labels[patient] == label], n_folds) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_patients", "most"), [(36, 0.08), (400, 0.015)])
 def test_one_patient_more_leaves_nearly_all_others_in_their_fold(n_patients, most):
     moved = []

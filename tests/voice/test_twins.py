@@ -39,6 +39,7 @@ def test_a_copy_under_another_patient_is_noted_by_count(copied, scan_settings, t
     assert (ignored.counts["near_duplicate_patients"], twin_notes(ignored.twins, scan_settings)) == (0, [])
 
 
+@pytest.mark.slow
 def test_more_than_three_patients_are_not_joined(copied, scan_settings, tmp_path):
     for patient in (5, 6):
         write_wav(copied.path(patient, patient), birds(1) * 0.1 * patient, 16_000)
