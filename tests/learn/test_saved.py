@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ def write(folder: Path) -> None:
 def test_runs_leave_the_git_repository_around_them_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q"], check=True)
-    with multiprocessing.get_context("fork").Pool(8) as pool:
-        pool.map(write, [tmp_path / f"fold_{number:02d}" for number in range(8)], chunksize=1)
+    with ProcessPoolExecutor(8, multiprocessing.get_context("fork")) as pool:  # a Pool's end by SIGTERM can hang
+        list(pool.map(write, [tmp_path / f"fold_{number:02d}" for number in range(8)]))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".git", *(f"fold_{n:02d}" for n in range(8))]
     status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
     assert set(status.split()[1::2]) == {f"fold_{number:02d}/" for number in range(8)}  # and nothing is staged
