@@ -13,15 +13,16 @@ sys.path.insert(0, {str(SRC)!r})
 import evensong.run.stage  # first, as in every stage
 import evensong.voice.mels, evensong.voice.scan, evensong.voice.splits, evensong.voice.tables
 for line in sys.stdin:
-    folder, *command = json.loads(line)
+    folder, script = json.loads(line)
     with tempfile.TemporaryFile() as said:
         child = os.fork()
         if not child:
             os.chdir(folder)
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
-            sys.argv = command
-            runpy.run_path(command[0], run_name="__main__")
+            sys.argv = [script]
+            runpy.run_path(script, run_name="__main__")
+            sys.exit()  # and never the next line
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         said.seek(0)
         print(json.dumps([code, said.read().decode("latin-1")]), flush=True)
@@ -34,12 +35,12 @@ def _forking() -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def run_stage(folder: Path, stage: str, *arguments: str) -> tuple[int, bytes]:
+def run_stage(folder: Path, stage: str) -> tuple[int, bytes]:
     """Run a stage's script in a folder; returns its exit code and all it said."""
     process = _forking()
     assert process.stdin
     assert process.stdout
-    process.stdin.write(json.dumps([str(folder), str(SRC / f"{stage}.py"), *arguments]) + "\n")
+    process.stdin.write(json.dumps([str(folder), str(SRC / f"{stage}.py")]) + "\n")
     process.stdin.flush()
     code, said = json.loads(process.stdout.readline())
     return code, said.encode("latin-1")
