@@ -264,6 +264,15 @@ def test_an_embedding_of_originals_is_scored_alone_and_averaged_with_the_network
     assert pd.read_csv("plots/night/differences.csv")["arm"].unique().tolist() == ["baseline", "perch", "perch_fused"]
 
 
+def test_several_embeddings_stand_beside_each_other_by_name(workspace):
+    rows = random_rows(2)
+    write_arms(rows, ["owl", "wind"])
+    for name in ("two", "one"):
+        write_run(ARM.with_name(name), [row for row in rows if row[4]], ["owl", "wind"])
+    night_evaluate.main()
+    assert list(read("details")["arms"]) == ["baseline", "one", "one_fused", "two", "two_fused"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_300_classes_are_shown_as_the_worst_30_and_the_others(workspace):
