@@ -1,7 +1,6 @@
 """A pattern that would take years ends with its parameter's name, and so does one that cannot be compiled."""
 
 import signal
-import time
 
 import pytest
 
@@ -25,10 +24,8 @@ NAMES = ["owl/aaa.wav", f"owl/{'a' * 38}!.wav"]
 )
 def test_a_pattern_that_takes_years_is_stopped(monkeypatch, parameter, find):
     monkeypatch.setattr(patterns, "_SECONDS_A_NAME", 0.2)
-    started = time.monotonic()
     with pytest.raises(ParamsError) as caught:
         find()
-    assert time.monotonic() - started < 5
     assert f"{parameter} {ENDLESS!r} is not done with file name 2 (39 characters) after 0.2 s" in str(caught.value)
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 

@@ -54,18 +54,28 @@ def note_and_wait(folder: Path) -> None:
         while len(list(folder.parent.glob("*.pid"))) < 1:
             time.sleep(0.01)
         raise InputFault("Q_EMPTY", "0 bytes")
-    folder.with_suffix(".pid").write_text(str(os.getpid()), encoding="utf-8")
+    unnamed = folder.with_suffix(".part")  # who sees the name may kill at once, and is to find the number
+    unnamed.write_text(str(os.getpid()), encoding="utf-8")
+    unnamed.rename(folder.with_suffix(".pid"))
     time.sleep(600)
 
 
 def wait_until_gone(folder: Path) -> None:
     """Until the processes that left their numbers have ended."""
-    waiting = [Path("/proc") / path.read_text(encoding="utf-8") for path in folder.glob("*.pid")]
+    waiting = [int(path.read_text(encoding="utf-8")) for path in folder.glob("*.pid")]
     assert waiting
     deadline = time.monotonic() + 60
-    while any(path.exists() and " Z " not in (path / "stat").read_text() for path in waiting):
+    while any(is_running(number) for number in waiting):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def is_running(number: int) -> bool:
+    """Whether the process has not ended; one that nobody has asked for its exit code yet has."""
+    try:
+        return " Z " not in Path(f"/proc/{number}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):  # it went before or while it was read
+        return False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
