@@ -152,10 +152,10 @@ def best_of_scikit_learn(pool, shares, k):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, 200, 50))
-def test_split_groups_of_200_random_pools_is_never_further_from_the_shares_than_scikit_learn(first):
+@pytest.mark.parametrize("first", range(0, 100, 25))
+def test_split_groups_of_100_random_pools_is_never_further_from_the_shares_than_scikit_learn(first):
     n_compared = 0
-    for seed in range(first, first + 50):
+    for seed in range(first, first + 25):
         pool = random_pool(seed)
         files, sources = files_of(pool)
         least_held = int((files > 0).sum(axis=0).min())
@@ -177,7 +177,7 @@ def test_split_groups_of_200_random_pools_is_never_further_from_the_shares_than_
         if theirs is not None:
             n_compared += 1
             assert deviation(ours, shares) <= theirs + 1e-9, seed
-    assert n_compared > 25
+    assert n_compared > 12
 
 
 def test_split_groups_gives_every_fold_every_class_of_six_clips_in_four_groups():

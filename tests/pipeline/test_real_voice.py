@@ -19,7 +19,7 @@ from tests.pipeline.real import REAL
 
 ROOT = Path(__file__).parents[2]
 HEART = REAL / "heart"
-N_IMAGES, N_BLANK, N_TWICE = 200, 30, 5
+N_PATIENTS, N_IMAGES, N_BLANK, N_TWICE = 230, 60, 30, 5
 
 pytestmark = [
     pytest.mark.real,
@@ -29,16 +29,23 @@ pytestmark = [
 
 
 class Cohort:
-    """A working folder with the heart cohort."""
+    """A working folder with every third patient of the heart cohort."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.recordings = folder / "data/voice/recordings"
         self.survey = folder / "data/voice/cohort/Demographics_Survey.csv"
         self.lists = folder / "data/voice/cohort/splits"
-        shutil.copytree(HEART / "recordings", self.recordings)
+        header, *rows = (HEART / "cohort/Demographics_Survey.csv").read_text(encoding="utf-8").splitlines()
+        kept = rows[: 3 * N_PATIENTS : 3]
         self.survey.parent.mkdir(parents=True)
-        self.survey.write_bytes((HEART / "cohort/Demographics_Survey.csv").read_bytes())
+        self.survey.write_text("\n".join([header, *kept, ""]), encoding="utf-8")
+        patients = {row.split(",")[0] for row in kept}
+        self.recordings.mkdir(parents=True)
+        for path in sorted((HEART / "recordings").iterdir()):
+            if path.name.split("_")[0] in patients:
+                shutil.copy(path, self.recordings)
+        self.n_recordings = len(list(self.recordings.iterdir()))
         shutil.copy(ROOT / "params.yaml", folder)
 
     def run(self, stage: str) -> tuple[int, str]:
@@ -90,10 +97,10 @@ def mixed(plain: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 def test_images_stand_for_their_recordings(plain: Cohort, mixed: Cohort) -> None:
-    n_recordings = len(list((HEART / "recordings").iterdir()))
     scan, mels = mixed.metrics("scan"), mixed.metrics("mels")
-    assert (scan["listed"], scan["used"], scan["used_images"]) == (n_recordings, n_recordings, N_IMAGES)
-    assert (mels["images"], mels["copied"]) == (n_recordings, N_IMAGES)
+    assert plain.n_recordings > N_PATIENTS  # several of some
+    assert (scan["listed"], scan["used"], scan["used_images"]) == (*[plain.n_recordings] * 2, N_IMAGES)
+    assert (mels["images"], mels["copied"]) == (plain.n_recordings, N_IMAGES)
     for path in ("artifacts/voice/mels.npy", "artifacts/voice/mels.csv"):
         assert (mixed.folder / path).read_bytes() == (plain.folder / path).read_bytes()
     images = [sorted((cohort.folder / "artifacts/voice/melSpec").iterdir()) for cohort in (plain, mixed)]
@@ -123,7 +130,7 @@ def test_the_accounts_close(mixed: Cohort) -> None:
 
 def test_people_with_two_labels_are_refused(mixed: Cohort) -> None:
     before = mixed.survey.read_text(encoding="utf-8")
-    rows = [row.split(",") for row in before.splitlines()[201 : 201 + N_TWICE]]
+    rows = [row.split(",") for row in before.splitlines()[101 : 101 + N_TWICE]]
     more = [f"{patient},{label == 'False'}" for patient, label in rows]
     mixed.survey.write_text(before + "\n".join([*more, ""]), encoding="utf-8")
     said = mixed.refused("voice_splits")
@@ -131,7 +138,7 @@ def test_people_with_two_labels_are_refused(mixed: Cohort) -> None:
     n_lines = len(before.splitlines())
     assert f"{N_TWICE} problem(s)" in said
     for place in range(N_TWICE):
-        assert f"the patient of lines {202 + place}, {n_lines + 1 + place} has both diagnoses" in said
+        assert f"the patient of lines {102 + place}, {n_lines + 1 + place} has both diagnoses" in said
 
 
 @pytest.fixture
@@ -150,7 +157,7 @@ def given(mixed: Cohort) -> Cohort:
 def test_given_lists_give_the_tables_of_the_made_ones(given: Cohort) -> None:
     combined = given.folder / "artifacts/voice/combined"
     before = {path: path.read_bytes() for path in combined.glob("subdb*/*.csv")}
-    assert f"given: 10 folds of {690 - N_BLANK} patients for 9 sub-databases" in given.must(
+    assert f"given: 10 folds of {N_PATIENTS - N_BLANK} patients for 9 sub-databases" in given.must(
         "voice_splits", "voice_tables"
     )
     assert len(before) == 9
