@@ -104,10 +104,10 @@ def test_learning_curve_options(run, monkeypatch, capsys) -> None:
 
 def test_export_options(run, monkeypatch, capsys) -> None:
     onnx = calls(monkeypatch, "evensong.listen.onnx.export_onnx", 2e-7)
-    mels = calls(monkeypatch, "evensong.listen.mel_tree.export_mels", 12)
+    mels = calls(monkeypatch, "evensong.listen.folders.export_mels", 12)
     run(words("export onnx --model m --out night.onnx"))
     run(words("export mels --out tree --fold 2"))
-    pool = calls(monkeypatch, "evensong.listen.pool_tree.export_pool", 3)
+    pool = calls(monkeypatch, "evensong.listen.folders.export_pool", 3)
     run(words("export pool owl owl/hoot.wav --out sounds"))
     assert pool == [(POOL_TABLE, POOL, ("owl", "owl/hoot.wav"), Path("sounds"))]
     assert onnx == [(Path("m"), Path("night.onnx"))]

@@ -20,7 +20,7 @@ from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.intake.names import slug
 from evensong.keys import file_sha256
-from evensong.listen.pool_tree import export_pool
+from evensong.listen.folders import export_pool
 from evensong.night.embed import write_embeddings
 from evensong.night.mels import write_mels
 from evensong.night.plan import plan_pool

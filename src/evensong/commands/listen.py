@@ -251,7 +251,7 @@ def onnx(model: Path, out: Path, joined: bool) -> None:
 @click.option("--fold", type=int, metavar="K", help="Whose split, where the index has several folds.")
 def mels(out: Path, fold: int | None) -> None:
     """Write the packed mels as split/class/clip.npy."""
-    from evensong.listen.mel_tree import export_mels
+    from evensong.listen.folders import export_mels
 
     n_files = export_mels(INDEX, MELS, out, fold)
     print(f"{n_files} mels in {out}")
@@ -272,7 +272,7 @@ def pool(names: tuple[str, ...], out: Path) -> None:
     its digest there. A pool of more than night.augment.pack_above files is one tar a class, and needs this command, or
     tar, to be heard.
     """
-    from evensong.listen.pool_tree import export_pool
+    from evensong.listen.folders import export_pool
 
     print(f"{export_pool(POOL_TABLE, POOL, names, out)} sounds in {out}")
 

@@ -7,7 +7,7 @@ import pytest
 from tests.night.indexes import POOL, tables_of
 
 from evensong.errors import IntegrityError, ParamsError, ResourceError
-from evensong.listen.mel_tree import export_mels
+from evensong.listen.folders import export_mels
 from evensong.night.index import build_index, index_tables
 from evensong.night.mel_settings import write_mel_settings
 
