@@ -16,9 +16,15 @@ from scipy.special import logit
 from evensong.schemas import Evaluate
 from evensong.score.estimates import Estimate, rounded
 from evensong.score.intervals import Bootstrap
-from evensong.score.matched_pairs import MatchedPairs, Trait, auroc_matched, pooled_deviation
 from evensong.score.scores import Bools, Floats, Ints
-from evensong.score.within_folds import WithinFolds, auroc_within
+from evensong.score.within_folds import (
+    MatchedPairs,
+    Trait,
+    WithinFolds,
+    auroc_matched,
+    auroc_within,
+    pooled_deviation,
+)
 from evensong.voice.confounders import BLANK, common_answers, encode, grouped, is_numeric
 from evensong.voice.disclosure import WITHHELD, told_parts, untold_scores
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from evensong.score.estimates import rounded
-from evensong.score.matched_pairs import pooled_deviation
 from evensong.score.scores import Bools, Floats
+from evensong.score.within_folds import pooled_deviation
 from evensong.voice.confounders import BLANK, grouped, is_numeric
 from evensong.voice.disclosure import WITHHELD, is_small, told_parts
 from evensong.voice.tables import CLASSES
