@@ -24,11 +24,14 @@ def evensong() -> None:
 
 
 evensong.headings = {
-    "Your data": data.add_to(evensong),
-    "A run": runs.add_to(evensong),
-    "After training": listen.add_to(evensong),
-    "This installation": care.add_to(evensong),
+    "Your data": data.COMMANDS,
+    "A run": runs.COMMANDS,
+    "After training": listen.COMMANDS,
+    "This installation": care.COMMANDS,
 }
+for commands in evensong.headings.values():
+    for command in commands:
+        evensong.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -10,13 +10,6 @@ from evensong.commands.frame import as_json, leaf, print_json
 from evensong.errors import ParamsError
 
 
-def add_to(top: click.Group) -> list[str]:
-    """Add these commands, and name them."""
-    for command in (doctor, verify, forget, completion):
-        top.add_command(command)
-    return ["doctor", "verify", "forget", "completion"]
-
-
 @leaf("doctor", "evensong doctor", "evensong doctor --data", "evensong doctor --json")
 @click.option("--data", is_flag=True, help="Only whether DVC can read data/; exit code 3 if not.")
 @as_json
@@ -81,3 +74,6 @@ def completion(shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None
     print(made(click.Group(), {}, "evensong", "_EVENSONG_COMPLETE").source())
+
+
+COMMANDS = (doctor, verify, forget, completion)

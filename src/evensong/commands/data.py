@@ -8,13 +8,6 @@ from evensong.commands.frame import PATH, as_json, leaf, print_json
 from evensong.errors import DataError
 
 
-def add_to(top: click.Group) -> list[str]:
-    """Add these commands, and name them."""
-    for command in (new, import_, scan, preset):
-        top.add_command(command)
-    return ["new", "import", "scan", "preset"]
-
-
 @leaf("new", "evensong new ~/owls --track night --preset owl", "evensong new ~/cohort --track voice")
 @click.argument("folder", type=PATH, metavar="DIR")
 @click.option("--track", type=click.Choice(["night", "voice", "both"]), required=True, help="What it is to learn from.")
@@ -108,3 +101,6 @@ def preset(name: str | None) -> None:
 
     lines = apply_preset(Path(), name) if name else describe_presets(Path())
     print(*(lines or ["nothing to change"]), sep="\n")
+
+
+COMMANDS = (new, import_, scan, preset)

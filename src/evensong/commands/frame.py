@@ -51,11 +51,11 @@ def print_json(tree: Any) -> None:
 class Sections(click.Group):
     """The top of the command line: its commands in order of use, under headings, and not by the alphabet."""
 
-    headings: dict[str, Sequence[str]]
+    headings: dict[str, tuple[click.Command, ...]]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One list a heading."""
-        for heading, names in self.headings.items():
+        for heading, commands in self.headings.items():
             with formatter.section(heading):
-                rows = [(name, self.commands[name].get_short_help_str(limit=80)) for name in names]
+                rows = [(str(command.name), command.get_short_help_str(limit=80)) for command in commands]
                 formatter.write_dl(rows, col_spacing=2)

@@ -33,13 +33,6 @@ _model = click.option(
 )
 
 
-def add_to(top: click.Group) -> list[str]:
-    """Add these commands, and name them."""
-    for command in (predict, review, export):
-        top.add_command(command)
-    return ["predict", "review", "export"]
-
-
 def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
     return click.option(name, type=PATH, metavar=metavar, help=told)
 
@@ -280,3 +273,5 @@ def pool(names: tuple[str, ...], out: Path) -> None:
 export.add_command(onnx)
 export.add_command(mels)
 export.add_command(pool)
+
+COMMANDS = (predict, review, export)

@@ -8,13 +8,6 @@ from evensong.commands.frame import PATH, TRACKS, as_json, leaf, print_json
 from evensong.errors import ParamsError
 
 
-def add_to(top: click.Group) -> list[str]:
-    """Add these commands, and name them."""
-    for command in (results, report, seeds, learning_curve):
-        top.add_command(command)
-    return ["results", "report", "seeds", "learning-curve"]
-
-
 @leaf("results", "evensong results", "evensong results night", "evensong results --json")
 @click.argument("track", required=False, type=click.Choice(TRACKS))
 @as_json
@@ -78,3 +71,6 @@ def learning_curve(track: str, draws: int, out: Path) -> None:
     if draws < 1 or out.suffix != ".csv":
         raise ParamsError("--draws is 1 or more, and the name of --out ends in .csv")
     print(describe_curve(learning_curve(Path(), out, draws=draws, workers=n_cores())))
+
+
+COMMANDS = (results, report, seeds, learning_curve)
