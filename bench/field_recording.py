@@ -32,7 +32,7 @@ from evensong.audio.decode import AUDIO_SUFFIXES, decode, downmix, resample, wri
 from evensong.errors import DataError
 from evensong.intake.names import slug
 from evensong.learn.saved import read_model
-from evensong.listen.events import Event
+from evensong.listen.found import Event
 from evensong.listen.predict import Request, predict
 
 RATE_HZ = 44_100

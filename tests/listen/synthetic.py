@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evensong.listen.events import Event
+from evensong.listen.found import Event
 from evensong.schemas import LogMels
 
 RATE_HZ = 8_000

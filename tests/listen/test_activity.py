@@ -9,8 +9,7 @@ import pandas as pd
 
 from evensong.listen.activity import hour_table, write_activity
 from evensong.listen.clock import Clock, Hours, Start
-from evensong.listen.events import Event
-from evensong.listen.found import Found
+from evensong.listen.found import Event, Found
 
 ZURICH = Clock(ZoneInfo("Europe/Zurich"), UTC)
 CLASSES = ["owl", "frog"]

@@ -12,8 +12,7 @@ from evensong.errors import ParamsError, ResourceError
 from evensong.intake.annotations import read_annotations
 from evensong.intake.names import name_fault, nfc
 from evensong.listen import outputs
-from evensong.listen.events import Event
-from evensong.listen.found import Found
+from evensong.listen.found import Event, Found
 from evensong.run.text import plain_cell
 
 # What class folders may be called: anything but control characters and line breaks.

@@ -11,29 +11,10 @@ from tests.listen.synthetic import CLASSES, RATE_HZ, read_selections, tone
 from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError
 from evensong.listen.decisions import decide
-from evensong.listen.events import Event, windows_over
 from evensong.listen.folds import read_folds
 from evensong.listen.predict import Request, predict
 from evensong.listen.thresholds import beside, read_thresholds, thresholds_tree
 from evensong.score.calibration import Calibration
-from evensong.score.detection import Scores
-
-NAMES = ["asio", "noise", "strix"]
-
-
-def scores_of(*rows):
-    begins = np.arange(len(rows)) * 1.0
-    return Scores(begins, begins + 2, np.array(rows, float))
-
-
-def test_a_class_is_heard_where_it_reaches_its_own_threshold():
-    scores = scores_of((0.4, 0.2, 0.4), (0.6, 0.3, 0.1), (np.nan,) * 3, (0.4, 0.6, 0.0))
-    assert windows_over(scores, NAMES, {"asio": 0.4, "strix": 0.35}) == [
-        Event(0.0, 3.0, "asio", 0.5, 2),
-        Event(0.0, 2.0, "strix", 0.4, 1),
-        Event(3.0, 5.0, "asio", 0.4, 1),
-    ]
-    assert windows_over(scores, NAMES, {}) == []
 
 
 def test_background_is_never_reported(trained) -> None:

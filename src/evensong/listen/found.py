@@ -1,21 +1,41 @@
-"""Kept scores -> recordings with their detections, and the rows of the tables that tell of them."""
+"""Kept scores -> recordings with their detections, runs of windows over a threshold, and rows of tables of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from evensong.errors import IntegrityError
 from evensong.listen.clock import Clock, Hours, Start
-from evensong.listen.events import Event, windows_over
 from evensong.listen.kept import Heard, read_heard
 from evensong.score.calibration import Calibration
-from evensong.score.detection import Scores
+from evensong.score.detection import Scores, runs
 
 Columns = Mapping[str, type]  # str, float or int by name
 Table = tuple[Columns, Iterator[list[Any]]]
+
+
+class Event(NamedTuple):
+    """One class, heard without a break.
+
+    Attributes:
+        begin_s: where its first window begins.
+        end_s: where its last window ends; the sound itself may be shorter than what its windows span.
+        score: mean probability of the class over its windows, never the highest: that grows with their number.
+        n_windows: how many windows were merged.
+    """
+
+    begin_s: float
+    end_s: float
+    class_name: str
+    score: float
+    n_windows: int
+
+    def rounded(self) -> tuple[float, float, str, float]:
+        """Begin, end, class and score as tables tell them."""
+        return round(self.begin_s, 6), round(self.end_s, 6), self.class_name, float(f"{self.score:.6g}")
 
 
 @dataclass(frozen=True)
@@ -146,3 +166,30 @@ class Results:
 def told_moment(clock: Clock, start: Start | None, seconds: float) -> str | None:
     """A moment of a recording as ISO 8601 with its distance from UTC; None where it is not known."""
     return clock.at(start.moment, seconds).isoformat(timespec="milliseconds") if start else None
+
+
+def windows_over(scores: Scores, classes: Sequence[str], thresholds: Mapping[str, float]) -> list[Event]:
+    """Merge consecutive windows in which a class reaches its own threshold, as detection is scored.
+
+    A window may be part of an event of more than one class. One without sound ends every run.
+
+    Args:
+        thresholds: by class; a class without one is no event.
+
+    Returns:
+        Events by their begin, those that begin together in label order.
+    """
+    events = []
+    for label, name in enumerate(classes):
+        probs = np.nan_to_num(scores.probs[:, label], nan=-1.0)
+        for first, last in runs(probs >= thresholds[name]) if name in thresholds else ():
+            span = float(scores.begins_s[first]), float(scores.ends_s[last])
+            events.append(Event(*span, name, float(probs[first : last + 1].mean()), last - first + 1))
+    return sorted(events, key=lambda event: (event.begin_s, classes.index(event.class_name)))
+
+
+def best_window(scores: Scores, label: int, event: Event) -> tuple[float, float, float]:
+    """Begin and end of the window in which an event's class is likeliest, and its probability there."""
+    first = int(np.searchsorted(scores.begins_s, event.begin_s))
+    best = first + int(scores.probs[first : first + event.n_windows, label].argmax())
+    return float(scores.begins_s[best]), float(scores.ends_s[best]), float(scores.probs[best, label])

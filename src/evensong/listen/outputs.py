@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from evensong.errors import ParamsError, ResourceError
-from evensong.listen.events import Event
-from evensong.listen.found import Columns, Found
+from evensong.listen.found import Columns, Event, Found
 from evensong.run.text import plain_cell
 
 # Raven's own columns, then what it takes as annotations.

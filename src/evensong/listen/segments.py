@@ -13,8 +13,7 @@ from evensong.audio.decode import open_mono, write_wav
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import unique_slugs
 from evensong.keys import keyed_hash
-from evensong.listen.events import best_window
-from evensong.listen.found import Found, Results
+from evensong.listen.found import Found, Results, best_window
 from evensong.listen.outputs import write_table
 from evensong.run.parallel import map_isolated
 from evensong.score.scores import Floats

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evensong.listen.events import Event, best_window, windows_over
+from evensong.listen.found import Event, best_window, windows_over
 from evensong.score.detection import Scores, detections_of
 
 NAMES = ["asio", "rain", "strix"]
@@ -49,7 +49,7 @@ def test_events_are_the_detections_that_are_scored(raw: np.ndarray, silent: set[
     probs[[row for row in silent if row < len(probs)]] = np.nan
     scores = scores_of(probs)
     events = windows_over(scores, NAMES, thresholds)
-    assert [event.begin_s for event in events] == sorted(event.begin_s for event in events)
+    assert events == sorted(events, key=lambda event: (event.begin_s, NAMES.index(event.class_name)))
     for label, name in enumerate(NAMES):
         own = [event for event in events if event.class_name == name]
         spans = detections_of(scores, label, thresholds[name]).tolist() if name in thresholds else []
