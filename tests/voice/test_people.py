@@ -16,9 +16,9 @@ from tests.voice.conftest import VoiceFolder
 from evensong import cli
 from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.cv import Training, run_folds
+from evensong.listen.listeners import track_of
 from evensong.listen.onnx import _NEEDED, export_onnx
 from evensong.listen.people import PeopleRequest, predict_people, refuse_tracked
-from evensong.listen.track import track_of
 from evensong.run.parallel import use_backend
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import VoiceMels

@@ -107,7 +107,7 @@ def predict(**given: Any) -> None:
     ends with the recording. Recordings that cannot be used are listed, the others are scored, and the exit code is
     then 3. With a voice model PATH is one folder, laid out as data/voice/recordings; --out has a row a person.
     """
-    from evensong.listen.track import track_of
+    from evensong.listen.listeners import track_of
 
     track = track_of(given["model"])
     _refuse_others(track, given)

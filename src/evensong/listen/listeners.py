@@ -1,14 +1,34 @@
-"""A path -> what listens behind it: a network's folds, an exported graph, or the arm of an embedding."""
+"""A path -> whose model it is, and what listens behind it: a network's folds, a graph, or the arm of an embedding."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from evensong.errors import ParamsError
-from evensong.listen.scorer import Listener
 
+if TYPE_CHECKING:
+    from evensong.listen.scorer import Listener
+
+_CARDS = ("model.json", "fold_*/model.json", "*/fold_*/model.json")
 _HEAD = ".safetensors"
 
 
-def read_listener(model: Path) -> Listener:
+def track_of(model: Path) -> Literal["night", "voice"]:
+    """The track of a model, by its mels; night where there is none to be read, and night's reader then says so.
+
+    Args:
+        model: a folder with the model of a fold, of a training or of several, or an exported .onnx.
+    """
+    cards = (sorted(model.glob(form)) for form in _CARDS)
+    found = [model.with_suffix(".json")] if model.suffix == ".onnx" else next(filter(None, cards), [])
+    try:
+        mels = json.loads(found[0].read_text(encoding="utf-8"))["mels"]
+    except (IndexError, OSError, ValueError, KeyError, TypeError):
+        return "night"
+    return "voice" if isinstance(mels, dict) and "width_px" in mels else "night"
+
+
+def read_listener(model: Path) -> "Listener":
     """Read once a process; forked workers find it read. Nothing is loaded that this kind of model does not need.
 
     Args:

@@ -16,7 +16,7 @@ from evensong.errors import ResourceError
 from evensong.listen.exported import FORMAT
 from evensong.listen.folds import TrainedFolds, read_folds
 from evensong.listen.onnx_files import check_export, write_export
-from evensong.listen.track import track_of
+from evensong.listen.listeners import track_of
 from evensong.listen.voice_folds import read_each
 from evensong.listen.voice_models import beside
 
