@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evensong.errors import DataError, InputFault
+from evensong.errors import DataError
 from evensong.intake.names import counted, printable
 from evensong.listen.clock import Clock
 from evensong.listen.found import Found, told_moment
@@ -32,7 +32,8 @@ def write_account(out: Path, listing: Listing, found: Sequence[Found], clock: Cl
         ]
         for one in found
     ]
-    refused = [[printable(str(path)), fault.reason, fault.detail] for path, fault in _faults(listing)]
+    faults = [(path, listing.faults[path]) for path in listing.names if path in listing.faults]
+    refused = [[printable(str(path)), fault.reason, fault.detail] for path, fault in faults]
     empty = [None] * (6 + 3 * bool(clock))
     rows += [[file, "refused", reason, detail, *empty] for file, reason, detail in refused]
     rows += [[printable(str(path)), "skipped", rule, "", *empty] for path, rule in listing.skipped.items()]
@@ -41,10 +42,6 @@ def write_account(out: Path, listing: Listing, found: Sequence[Found], clock: Cl
     texts = dict.fromkeys(("file", "outcome", "reason", "detail"), str)
     write_table(beside(out, ".recordings.csv"), {**texts, **numbers, "detections": int, **times}, rows)
     write_table(beside(out, ".quarantine.csv"), {"file": str, "reason": str, "detail": str}, refused)
-
-
-def _faults(listing: Listing) -> list[tuple[Path, InputFault]]:
-    return [(path, listing.faults[path]) for path in listing.names if path in listing.faults]
 
 
 def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path | None, clock: Clock | None) -> None:

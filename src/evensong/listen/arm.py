@@ -29,7 +29,7 @@ class _Night(BaseModel):
 
 @dataclass(frozen=True)
 class ListeningArm(Listener):
-    """The mean of its folds' heads.
+    """The mean of its folds' heads; it is its own `Scorer`.
 
     Attributes:
         arm: as it is stored.
@@ -57,27 +57,19 @@ class ListeningArm(Listener):
         return self.heard
 
     def scorer(self) -> Scorer:
-        """One vector a window."""
-        return ArmScorer(self)
-
-
-@dataclass(frozen=True)
-class ArmScorer:
-    """A `Scorer`: every window by itself, as night_embed took a clip of the pool."""
-
-    of: ListeningArm
+        """Itself."""
+        return self
 
     def probabilities(self, windows: Sequence[Window]) -> NDArray[np.float64]:
-        """The mean over folds."""
-        arm, rate_hz = self.of.arm, self.of.heard.sample_rate_hz
+        """The mean over folds of every window by itself, as night_embed took a clip of the pool."""
         waves = [as_in_pool(wave) for _, wave in windows]
         try:
-            vectors = np.stack([self.of.graph.vector(wave, rate_hz) for wave in waves])
-            shares = self.of.of_vectors(vectors)
+            vectors = np.stack([self.graph.vector(wave, self.heard.sample_rate_hz) for wave in waves])
+            shares = self.of_vectors(vectors)
         except DataError as error:
             raise IntegrityError(str(error)) from error  # the model's fault, not the recording's
         if not np.isfinite(shares).all():
-            raise IntegrityError(f"{arm.where}: gives no finite probabilities; run dvc repro again")
+            raise IntegrityError(f"{self.arm.where}: gives no finite probabilities; run dvc repro again")
         probs: NDArray[np.float64] = shares.astype(np.float32).astype(np.float64)  # what is kept of them
         probs[[np.ptp(wave) == 0 for wave in waves]] = np.nan
         return probs

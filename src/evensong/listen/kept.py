@@ -42,7 +42,7 @@ def hear(path: Path, scorer: Scorer, listening: Hearing) -> Heard:
         InputFault: it cannot be used.
         IntegrityError: a probability that is not finite.
     """
-    scores = score_recording(path, scorer, listening, as_far_as_it_goes=True)
+    scores = score_recording(path, scorer, listening)
     with open_stream(path, as_far_as_it_goes=True) as stream:
         rate_hz, warnings = stream.sample_rate_hz, list(stream.warnings)
         declared_s = (stream.n_frames or 0) / rate_hz if stream.container == "flac" else 0.0

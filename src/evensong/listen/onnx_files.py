@@ -2,12 +2,12 @@
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evensong.errors import IntegrityError, ParamsError, ResourceError
+from evensong.listen.outputs import replacing
 from evensong.run.text import write_json
 
 MAX_DIFFERENCE = 1e-4  # of a probability, between onnxruntime and what trained the model
@@ -46,11 +46,6 @@ def write_export(model: Path, out: Path, raw: bytes, facts: Mapping[str, Any], d
             "nothing was written"
         )
     told = {f"greatest_difference_from_{of}": float(f"{difference:.3g}")}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    try:
+    with replacing(out) as part:
         part.write_bytes(raw)
         write_json(out.with_suffix(".json"), {**facts, "onnx_sha256": hashlib.sha256(raw).hexdigest(), **told})
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)

@@ -29,11 +29,11 @@ class Listing:
     skipped: dict[Path, str] = field(default_factory=dict)
 
 
-def list_recordings(named: Sequence[Path], own: Path | None = None) -> Listing:
+def list_recordings(named: Sequence[Path], own: Path | None) -> Listing:
     """List files as they are named, and every audio file inside the folders, sorted; links are not followed.
 
     Args:
-        own: a folder of ours that is not looked into.
+        own: a folder of ours that is not looked into; None for none.
 
     Raises:
         ParamsError: something named is not there.

@@ -16,19 +16,10 @@ from evensong.listen.outputs import write_table
 from evensong.listen.segments import COLUMNS
 from evensong.score.intervals import wilson
 
-ANNOTATIONS = {
-    **{"file": str, "begin_s": float, "end_s": float, "label": str, "annotator": str, "reviewed": str},
-}
+ANNOTATIONS = {"file": str, "begin_s": float, "end_s": float, "label": str, "annotator": str, "reviewed": str}
 PRECISION = {
-    **{
-        "class": str,
-        "threshold": float,
-        "reviewed": int,
-        "right": int,
-        "precision": float,
-        "low": float,
-        "high": float,
-    },
+    **{"class": str, "threshold": float, "reviewed": int, "right": int},
+    **dict.fromkeys(("precision", "low", "high"), float),
 }
 _RIGHT = frozenset({"right", "r", "yes", "y", "true", "1", "correct"})
 _WRONG = frozenset({"wrong", "w", "no", "n", "false", "0", "incorrect"})

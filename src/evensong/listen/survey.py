@@ -78,7 +78,7 @@ def _score(task: _Task) -> Scores | None:
     """The scores, or None for a recording that is too short for one frame; runs in a worker."""
     try:
         scorer = read_listener(task.model).scorer()
-        return score_recording(task.path, scorer, task.listening, as_far_as_it_goes=True)
+        return score_recording(task.path, scorer, task.listening)
     except InputFault as fault:
         if fault.reason == "Q_TOO_SHORT":
             return None

@@ -31,7 +31,7 @@ class VoiceModels:
 
 
 @functools.cache
-def read_voice(model: Path, thresholds: Path | None = None) -> VoiceModels:
+def read_voice(model: Path, thresholds: Path | None) -> VoiceModels:
     """Read once a process; forked workers find it read.
 
     Args:

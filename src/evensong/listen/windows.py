@@ -32,11 +32,10 @@ def listening_of(model: Listener, hop_seconds: float | None) -> Hearing:
     return replace(hearing, hop_seconds=hop_seconds)
 
 
-def score_recording(path: Path, scorer: Scorer, listening: Hearing, *, as_far_as_it_goes: bool = False) -> Scores:
-    """Score every window of one recording; memory does not grow with its length, but for the scores themselves.
+def score_recording(path: Path, scorer: Scorer, listening: Hearing) -> Scores:
+    """Score every window of one recording; one that was cut short is scored as far as it goes.
 
-    Args:
-        as_far_as_it_goes: a recording that was cut short is no fault.
+    Memory does not grow with its length, but for the scores themselves.
 
     Raises:
         InputFault: the file is not what it should be, at its beginning or anywhere else.
@@ -54,7 +53,7 @@ def score_recording(path: Path, scorer: Scorer, listening: Hearing, *, as_far_as
             raise InputFault("Q_TOO_SHORT", f"under {listening.n_least} samples at {rate_hz} Hz, the least to be heard")
         return Scores(np.array(begins) / rate_hz, np.array(ends) / rate_hz, np.concatenate(rows))
 
-    return hear_mono(path, rate_hz, score, as_far_as_it_goes=as_far_as_it_goes)
+    return hear_mono(path, rate_hz, score, as_far_as_it_goes=True)
 
 
 def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> Iterator[Window]:
