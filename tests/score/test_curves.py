@@ -52,7 +52,7 @@ def test_thinned_curve_keeps_its_ends_and_its_area(n_items, seed):
     positive = rng.random(n_items) < 0.3
     positive[:2] = [True, False]
     x, y = roc_points(positive, positive * 0.5 + rng.random(n_items))
-    kept = thin(x, y, 100)
+    kept = thin(x, y)
     assert len(kept) <= 100
     assert (kept[0], kept[-1]) == (0, len(x) - 1)
     assert sk.auc(x[kept], y[kept]) == pytest.approx(sk.auc(x, y), abs=0.02)

@@ -74,7 +74,7 @@ def test_read_demographics_collapses_equal_rows_and_blanks_beside_a_diagnosis(tm
     assert found.labels == {"a": 1, "b": 0, "c": None}
     assert found.accounts == {"rows": 6, "repeated_rows": 3, "other_columns": 0}
     assert found.labelled == {"a": 1, "b": 0}
-    assert found.located.numbers == {"a": 2, "b": 4, "c": 6}
+    assert found.located.lines == {"a": 2, "b": 4, "c": 6}
 
 
 def test_read_demographics_reads_a_survey_as_people_export_it(tmp_path):

@@ -89,7 +89,9 @@ def test_told_parts_goes_by_the_patients_behind_the_files():
 
 def test_positions_joins_runs_and_cuts_long_lists():
     assert positions([9, 3, 5, 6, 7, 3]) == "3, 5-7, 9"
-    assert positions(range(0, 20, 2), most=3) == "0, 2, 4 and 7 more"
+    cut = positions(range(0, 100, 2))
+    assert cut.startswith("0, 2, 4, ")
+    assert cut.endswith(", 76, 78 and 10 more")
 
 
 def test_unnamed_os_errors_keeps_the_reason_and_drops_the_name(tmp_path):

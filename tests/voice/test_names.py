@@ -87,7 +87,7 @@ def test_id_problem_accepts_ids_as_written(value):
 @pytest.mark.fault("E14")
 @pytest.mark.parametrize("twin", ["AB-c1", " ab-c1", "ab-c1\t"])
 def test_refuse_case_twins_names_both_places_and_no_id(twin):
-    sources = [Located("a.csv", "line", {"ab-c1": 4}), Located("b.csv", "line", {twin: 9, "zz": 1})]
+    sources = [Located("a.csv", {"ab-c1": 4}), Located("b.csv", {twin: 9, "zz": 1})]
     with pytest.raises(DataError, match=r"a\.csv line 4 and b\.csv line 9") as caught:
         refuse_case_twins(sources)
     assert "c1" not in str(caught.value)
@@ -95,8 +95,8 @@ def test_refuse_case_twins_names_both_places_and_no_id(twin):
 
 def test_refuse_case_twins_takes_composed_and_decomposed_accents_for_twins():
     with pytest.raises(DataError, match="1 healthCode"):
-        refuse_case_twins([Located("a.csv", "line", {"\u00e9": 1, "e\u0301": 2})])
+        refuse_case_twins([Located("a.csv", {"\u00e9": 1, "e\u0301": 2})])
 
 
 def test_refuse_case_twins_accepts_one_id_in_many_tables():
-    refuse_case_twins([Located("a.csv", "line", {"x": 4}), Located("b.csv", "line", {"x": 9, "y": 1})])
+    refuse_case_twins([Located("a.csv", {"x": 4}), Located("b.csv", {"x": 9, "y": 1})])

@@ -25,7 +25,6 @@ SCORES = {
 class Spread(NamedTuple):
     """One score over runs; the deviation is None with fewer than two."""
 
-    n_runs: int
     mean: float
     deviation: float | None
     least: float
@@ -67,7 +66,7 @@ def seeds_runs(root: Path, track: str) -> dict[str, dict[str, float]]:
 def spread(values: Sequence[float]) -> Spread:
     """Mean, sample standard deviation, smallest and largest of one score; at least one value."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(len(values), float(np.mean(values)), deviation, min(values), max(values))
+    return Spread(float(np.mean(values)), deviation, min(values), max(values))
 
 
 def describe_seeds(root: Path, track: str) -> str:

@@ -87,8 +87,8 @@ def training_table(history: pd.DataFrame, max_epochs: int = 60) -> pd.DataFrame:
     return curves[curves["epoch"].isin(kept)].reset_index(drop=True)
 
 
-def thin(x: Floats, y: Floats, n_points: int = MAX_POINTS) -> Ints:
-    """Indices of at most ``n_points`` points that keep the curve's shape and both its ends.
+def thin(x: Floats, y: Floats) -> Ints:
+    """Indices of at most `MAX_POINTS` points that keep the curve's shape and both its ends.
 
     Points inside a straight run go first; if too many corners remain, those nearest to equal steps along the
     curve are kept. Of a point that is repeated one is left.
@@ -97,10 +97,10 @@ def thin(x: Floats, y: Floats, n_points: int = MAX_POINTS) -> Ints:
     x, y = x[moved], y[moved]
     turns = np.abs(np.diff(x)[:-1] * np.diff(y)[1:] - np.diff(x)[1:] * np.diff(y)[:-1]) > 1e-15
     corners = np.flatnonzero(np.concatenate([[True], turns, [True]])[: len(x)])
-    if len(corners) <= n_points:
+    if len(corners) <= MAX_POINTS:
         return moved[corners]
     along = np.cumsum(np.abs(np.diff(x[corners], prepend=x[0])) + np.abs(np.diff(y[corners], prepend=y[0])))
-    wanted = np.linspace(along[0], along[-1], n_points)
+    wanted = np.linspace(along[0], along[-1], MAX_POINTS)
     nearest = np.clip(np.searchsorted(along, wanted), 0, len(corners) - 1)
     kept: Ints = moved[corners[np.unique(np.concatenate([[0], nearest[1:-1], [len(corners) - 1]]))]]
     return kept

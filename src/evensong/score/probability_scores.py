@@ -14,6 +14,7 @@ from evensong.score.scores import Bools, Floats, Ints, ratio
 RankScore: TypeAlias = Callable[[Bools, Floats, Floats | None], Floats]
 
 N_CALIBRATION_BINS = 10
+_BINS = np.arange(N_CALIBRATION_BINS) / N_CALIBRATION_BINS  # their lower edges
 
 
 def auroc(positive: Bools, scores: Floats, weights: Floats | None = None) -> Floats:
@@ -92,27 +93,24 @@ def confidence_and_truth(labels: Ints, probabilities: Floats) -> tuple[Floats, B
     return probabilities.max(axis=1), np.asarray(probabilities.argmax(axis=1) == labels)
 
 
-def calibration(labels: Ints, probabilities: Floats, n_bins: int = N_CALIBRATION_BINS) -> Calibration:
-    """Compare predicted with observed frequencies in equal bins [0, 1/n), [1/n, 2/n), ..., the last one closed."""
+def calibration(labels: Ints, probabilities: Floats) -> Calibration:
+    """Compare predicted with observed frequencies in ten equal bins [0, 0.1), [0.1, 0.2), ..., the last one closed."""
     predicted, truth = confidence_and_truth(labels, probabilities)
-    bins = _bin_of(predicted, n_bins)
-    n_items = np.bincount(bins, minlength=n_bins)
-    used = n_items > 0
+    bins = _bin_of(predicted)
+    used, n_items = np.unique(bins, return_counts=True)
     return Calibration(
-        (np.arange(n_bins) / n_bins)[used],
-        np.bincount(bins, predicted, minlength=n_bins)[used] / n_items[used],
-        np.bincount(bins, truth, minlength=n_bins)[used] / n_items[used],
-        n_items[used],
+        _BINS[used],
+        np.bincount(bins, predicted)[used] / n_items,
+        np.bincount(bins, truth)[used] / n_items,
+        n_items,
     )
 
 
-def calibration_error(
-    labels: Ints, probabilities: Floats, weights: Floats | None = None, n_bins: int = N_CALIBRATION_BINS
-) -> Floats:
+def calibration_error(labels: Ints, probabilities: Floats, weights: Floats | None = None) -> Floats:
     """Expected calibration error: |predicted - observed| of each bin of `calibration`, weighted by its items."""
     predicted, truth = confidence_and_truth(labels, probabilities)
     rows = np.ones((1, len(labels))) if weights is None else weights
-    bins = _bin_of(predicted, n_bins)
+    bins = _bin_of(predicted)
     order = np.argsort(bins, kind="stable")
     starts = np.unique(bins[order], return_index=True)[1]
     gaps = np.add.reduceat((rows * (predicted - truth))[:, order], starts, axis=1)
@@ -177,9 +175,9 @@ def _mean_one_vs_rest(score: RankScore, labels: Ints, probabilities: Floats, wei
     return ratio(total, n_defined)
 
 
-def _bin_of(predicted: Floats, n_bins: int) -> Ints:
-    """(n_items,) the last bin whose lower edge is not above the item; ``predicted * n_bins`` can round up to it."""
-    return np.searchsorted(np.arange(n_bins) / n_bins, predicted, side="right") - 1
+def _bin_of(predicted: Floats) -> Ints:
+    """(n_items,) the last bin whose lower edge is not above the item; ``predicted * 10`` can round up to it."""
+    return np.searchsorted(_BINS, predicted, side="right") - 1
 
 
 def _weighted_mean(values: Floats, weights: Floats | None) -> Floats:

@@ -96,7 +96,7 @@ def read_demographics(path: Path, settings: VoiceLabels) -> Demographics:
     n_rows = len(table.lines)
     accounts = {"rows": n_rows, "repeated_rows": n_rows - len(labels), "other_columns": table.n_other_columns}
     n_words = {word: len(patients) for word, patients in words.items() if word}
-    return Demographics(labels, Located(str(path), "line", first), accounts, n_words)
+    return Demographics(labels, Located(str(path), first), accounts, n_words)
 
 
 def _unknown(settings: VoiceLabels, unknown: Mapping[str, Sequence[tuple[int, str]]]) -> str:
@@ -159,7 +159,7 @@ class _SplitList:
         first: dict[str, int] = {}
         for (_, patient), line in self.line_of.items():
             first[patient] = min(line, first.get(patient, line))
-        return Located(self.path.name, "line", first)
+        return Located(self.path.name, first)
 
 
 def read_given_splits(folder: Path, subdbs: Sequence[int], *, n_folds: int) -> GivenSplits | None:

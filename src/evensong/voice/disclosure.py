@@ -58,8 +58,8 @@ def told_parts(counts: Mapping[str, int], n_patients: Mapping[str, int] | None =
     return {name: WITHHELD if name in withheld else count for name, count in counts.items()}
 
 
-def positions(numbers: Iterable[int], most: int = _MOST_POSITIONS) -> str:
-    """Sorted numbers as compact text: ``3, 5-9, 12``, cut after `most` ranges."""
+def positions(numbers: Iterable[int]) -> str:
+    """Sorted numbers as compact text: ``3, 5-9, 12``, cut after forty ranges."""
     ranges: list[list[int]] = []
     for number in sorted(set(numbers)):
         if ranges and number == ranges[-1][1] + 1:
@@ -67,8 +67,8 @@ def positions(numbers: Iterable[int], most: int = _MOST_POSITIONS) -> str:
         else:
             ranges.append([number, number])
     texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
+    more = f" and {len(texts) - _MOST_POSITIONS} more" if len(texts) > _MOST_POSITIONS else ""
+    return ", ".join(texts[:_MOST_POSITIONS]) + more
 
 
 @contextmanager

@@ -5,7 +5,7 @@ five patients.
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,7 +199,7 @@ def plot_tables(found: Mapping[int, SubDatabase]) -> dict[str, pd.DataFrame]:
     """The plot tables of all sub-databases, by file name without its suffix."""
     rankings, sources = {}, {}
     for subdb, one in found.items():
-        units, colour = _units(one, "patient"), palette.subdb(subdb)
+        units, colour = _patients(one), palette.subdb(subdb)
         name = str(in_part(f"subdb{subdb}", one.run.part))
         rankings[name] = Ranking(units.labels == 1, units.probabilities[:, 1], colour)
         sources[name] = (units.labels, units.probabilities, colour)
@@ -227,7 +227,7 @@ def _level_tree(level: Level, pooled: Scored) -> dict[str, Any]:
         "pooled": trees(pooled.estimates()),
         "pooled_at_half": {name: rounded(half[name]) for name in _BY_DECISION},
         "validation": {name: rounded(value) for name, value in points_of(val, binary_scores).items()},
-        "folds": _fold_means(per_fold),
+        "folds": _fold_means(per_fold, pooled.points),
         "per_fold": per_fold,
     }
 
@@ -249,9 +249,8 @@ def _fold_row(level: Level, fold: int) -> dict[str, Any]:
     return row
 
 
-def _fold_means(per_fold: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _fold_means(per_fold: list[dict[str, Any]], names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Mean and deviation over the folds in which a score is defined, and how many those are."""
-    names = points_of(Units(np.zeros(0, int), np.zeros((0, 2)), np.zeros(0, int), [], np.zeros(0, int)), binary_scores)
     means: dict[str, dict[str, Any]] = {}
     for name in names:
         values = [row[name] for row in per_fold if row[name] is not None]
@@ -281,8 +280,8 @@ def _training_row(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     return plain
 
 
-def _units(found: SubDatabase, name: str) -> Units:
-    level = found.levels[name]
+def _patients(found: SubDatabase) -> Units:
+    level = found.levels["patient"]
     return units_of(level.test, level.thresholds)
 
 
@@ -314,7 +313,7 @@ def _score_rows(subdb: int, found: SubDatabase) -> list[dict[str, Any]]:
 
 def _confusion_rows(subdb: int, found: SubDatabase) -> list[dict[str, Any]]:
     """Share of each true class that was given each class, by patient; no rows where that would count a few patients."""
-    units = _units(found, "patient")
+    units = _patients(found)
     if untold_scores(len(units.labels), int(units.labels.sum())):
         return []
     table = scores.confusion(units.labels, units.predicted, 2)

@@ -70,13 +70,11 @@ class Located:
 
     Args:
         where: the table or folder.
-        unit: what a number counts there, such as ``line``.
-        numbers: id to the number of its first appearance.
+        lines: id to the line of its first appearance.
     """
 
     where: str
-    unit: str
-    numbers: Mapping[str, int]
+    lines: Mapping[str, int]
 
 
 def locate(ids: Iterable[str], path: Path) -> Located:
@@ -84,7 +82,7 @@ def locate(ids: Iterable[str], path: Path) -> Located:
     first: dict[str, int] = {}
     for line, identifier in enumerate(ids, start=2):
         first.setdefault(identifier, line)
-    return Located(str(path), "line", first)
+    return Located(str(path), first)
 
 
 def case_twins(ids: Iterable[str]) -> list[list[str]]:
@@ -114,8 +112,8 @@ def refuse_case_twins(sources: Sequence[Located]) -> None:
     """
     places: dict[str, str] = {}
     for source in sources:
-        for identifier, number in source.numbers.items():
-            places.setdefault(identifier, f"{source.where} {source.unit} {number}")
+        for identifier, line in source.lines.items():
+            places.setdefault(identifier, f"{source.where} line {line}")
     twins = [" and ".join(places[spelling] for spelling in found) for found in case_twins(places)]
     if twins:
         more = f"; and {len(twins) - _MOST_NAMED} more" if len(twins) > _MOST_NAMED else ""
