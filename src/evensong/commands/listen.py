@@ -9,6 +9,7 @@ import click
 
 from evensong.commands.frame import PATH, leaf
 from evensong.errors import ParamsError
+from evensong.run.machine import n_cores
 
 NIGHT_MODEL = Path("artifacts/night/train")
 INDEX = Path("artifacts/night/balanced_audio_index.db")
@@ -89,7 +90,9 @@ def _file(name: str, metavar: str, told: str) -> Callable[[_Option], _Option]:
     help="Drawn, drawn evenly over the range of scores, or the likeliest, which say nothing of precision.",
 )
 @click.option("--segments-seed", type=int, default=42, metavar="N", show_default=True, help="Of the draws.")
-@click.option("--workers", type=int, metavar="N", help="Processes, a recording each (default: one a core).")
+@click.option(
+    "--workers", type=int, default=n_cores, metavar="N", help="Processes, a recording each (default: one a core)."
+)
 @click.option(
     "--backend",
     type=click.Choice(["local", "ray"]),
@@ -133,7 +136,6 @@ def _refuse_others(track: str, given: Mapping[str, Any]) -> None:
 
 def _people_request(options: SimpleNamespace) -> Any:
     from evensong.listen.people import DEFAULT_OUT, PeopleRequest
-    from evensong.run.machine import n_cores
 
     if len(options.paths) != 1:
         raise ParamsError("a voice model scores one cohort: name the one folder that holds its recordings")
@@ -141,7 +143,7 @@ def _people_request(options: SimpleNamespace) -> Any:
         recordings=options.paths[0],
         model=options.model,
         out=options.out or DEFAULT_OUT,
-        workers=n_cores() if options.workers is None else options.workers,
+        workers=options.workers,
         thresholds=options.thresholds,
         survey=options.survey,
         label=options.label,
@@ -153,10 +155,17 @@ def _people_request(options: SimpleNamespace) -> Any:
 def _request(options: SimpleNamespace) -> Any:
     from evensong.listen.clock import Clock, hours_of, zone_of
     from evensong.listen.predict import Request
-    from evensong.run.machine import n_cores
+    from evensong.listen.segments import Sample
 
     recorder = options.recorder_clock or options.clock
     clock = options.clock and Clock(zone_of(options.clock, "--clock"), zone_of(recorder, "--recorder-clock"))
+    sample = options.segments and Sample(
+        options.segments,
+        options.segments_per_class,
+        options.segments_per_file,
+        options.segments_by,
+        options.segments_seed,
+    )
     return Request(
         named=list(options.paths),
         model=options.model,
@@ -164,7 +173,7 @@ def _request(options: SimpleNamespace) -> Any:
         raven=options.raven,
         hop_seconds=options.hop_seconds,
         min_score=options.min_score,
-        workers=n_cores() if options.workers is None else options.workers,
+        workers=options.workers,
         thresholds=options.thresholds,
         include=list(options.include),
         exclude=list(options.exclude),
@@ -174,20 +183,8 @@ def _request(options: SimpleNamespace) -> Any:
         clock=clock,
         hours=options.hours and hours_of(options.hours),
         activity=options.activity,
-        segments=_sample(options),
+        segments=sample,
         backend=options.backend,
-    )
-
-
-def _sample(options: SimpleNamespace) -> Any:
-    from evensong.listen.segments import Sample
-
-    return options.segments and Sample(
-        options.segments,
-        options.segments_per_class,
-        options.segments_per_file,
-        options.segments_by,
-        options.segments_seed,
     )
 
 

@@ -1,7 +1,7 @@
 """Kept scores -> recordings with their detections, runs of windows over a threshold, and rows of tables of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ class Found:
     n_windows: int
     n_silent: int
     start: Start | None = None
-    events: Sequence[Event] = field(default=())
+    events: Sequence[Event] = ()
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class Results:
     names: Mapping[Path, Path]
     classes: Sequence[str]
     thresholds: Mapping[str, float]
-    clock: Clock | None = None
-    hours: Hours | None = None
-    starts: Mapping[Path, Start] = field(default_factory=dict)
-    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+    clock: Clock | None
+    hours: Hours | None
+    starts: Mapping[Path, Start]
+    calibrations: Mapping[str, Calibration]
 
     def found(self) -> list[Found]:
         """Every recording that was heard, in the listing's order."""

@@ -29,10 +29,10 @@ from evensong.voice.decision import decide_people
 from evensong.voice.mels import make_images
 from evensong.voice.names import locate, refuse_case_twins
 from evensong.voice.scan import describe, scan_recordings
+from evensong.voice.tables import IDS
 
 DEFAULT_OUT = Path("artifacts/cohort/scores.csv")
 _BATCH = 64
-_IDS = ["healthCode", "record_id", "column_id"]
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _score(request: PeopleRequest, voice: VoiceModels, used: pd.DataFrame) -> Fl
     shared = request.out.parent if request.backend == "ray" else None  # the machines of a cluster share no /tmp
     with tempfile.TemporaryDirectory(dir=shared) as scratch:  # for its owner only
         array = Path(scratch) / "mels.npy"
-        unnamed = used.assign(**{name: [f"{row:07d}" for row in range(len(used))] for name in _IDS})
+        unnamed = used.assign(**{name: [f"{row:07d}" for row in range(len(used))] for name in IDS})
         make_images(
             unnamed,
             voice.mels,

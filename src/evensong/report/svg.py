@@ -1,6 +1,6 @@
 """Figures as inline SVG: numbers in, markup out that scales, follows the page's theme and can be read aloud."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -196,21 +196,10 @@ def ticks(low: float, high: float) -> list[float]:
     return [round(place * step, 9) for place in range(first, last + 1)]
 
 
-def _scale(reach: tuple[float, float], to: tuple[float, float]) -> "_Scale":
-    return _Scale(reach[0], (to[1] - to[0]) / ((reach[1] - reach[0]) or 1.0), to[0], min(to), max(to))
-
-
-class _Scale(NamedTuple):
+def _scale(reach: tuple[float, float], to: tuple[float, float]) -> Callable[[float], float]:
     """A value's place in the drawing, never outside of the axis."""
-
-    first: float
-    factor: float
-    start: float
-    least: float
-    most: float
-
-    def __call__(self, value: float) -> float:
-        return _round(min(self.most, max(self.least, self.start + (value - self.first) * self.factor)))
+    factor = (to[1] - to[0]) / ((reach[1] - reach[0]) or 1.0)
+    return lambda value: _round(min(max(to), max(min(to), to[0] + (value - reach[0]) * factor)))
 
 
 def _round(place: float) -> float:
