@@ -26,12 +26,7 @@ def main() -> None:
     used = used_rows(read_own_table(SCAN))
     with publishing("voice_mels", [IMAGES, ARRAY, TABLE, METRICS]) as staged:
         counts = make_images(
-            used,
-            settings,
-            root=RECORDINGS,
-            image_folder=staged[IMAGES],
-            array_path=staged[ARRAY],
-            workers=n_workers(),
+            used, settings, root=RECORDINGS, image_folder=staged[IMAGES], array_path=staged[ARRAY], workers=n_workers()
         )
         write_csv(staged[TABLE], image_table(used, settings, IMAGES, pixel_digests(staged[ARRAY])))
         write_json(staged[METRICS], counts)

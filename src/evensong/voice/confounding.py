@@ -17,14 +17,7 @@ from evensong.schemas import Evaluate
 from evensong.score.estimates import Estimate, rounded
 from evensong.score.intervals import Bootstrap
 from evensong.score.scores import Bools, Floats, Ints
-from evensong.score.within_folds import (
-    MatchedPairs,
-    Trait,
-    WithinFolds,
-    auroc_matched,
-    auroc_within,
-    pooled_deviation,
-)
+from evensong.score.within_folds import MatchedPairs, Trait, WithinFolds, auroc_matched, auroc_within, pooled_deviation
 from evensong.voice.confounders import BLANK, common_answers, encode, grouped, is_numeric
 from evensong.voice.disclosure import WITHHELD, told_parts, untold_scores
 

@@ -15,15 +15,7 @@ from evensong.score.predictions import BASELINE, FUSED, Predictions, check_same_
 from evensong.schemas import Evaluate
 from evensong.score.within_folds import auroc_within
 from evensong.voice.disclosure import SMALLEST_COUNT, WITHHELD, told, told_split, untold_scores
-from evensong.voice.fusion import (
-    METHODS,
-    Members,
-    best_member,
-    fuse,
-    member_weights,
-    natural_share,
-    validation_aurocs,
-)
+from evensong.voice.fusion import METHODS, Members, best_member, fuse, member_weights, natural_share, validation_aurocs
 from evensong.voice.patients import AUROC_RULES, CHANCE, TOLD, Level, counts_of, level_of, units_of
 
 BEST = "best_single"

@@ -19,15 +19,7 @@ from evensong.score.palette import BLACK, GREY
 from evensong.score.predictions import BASELINE, in_part
 from evensong.voice.disclosure import told_split
 from evensong.voice.answer import NO_CONTROL, QUESTION, caption
-from evensong.voice.ensemble import (
-    BEST,
-    CONTROL,
-    CONTROL_BEST,
-    Fusion,
-    comparisons,
-    name_of,
-    unequal_arms,
-)
+from evensong.voice.ensemble import BEST, CONTROL, CONTROL_BEST, Fusion, comparisons, name_of, unequal_arms
 from evensong.voice.evaluate import SubDatabase
 from evensong.voice.fusion import METHODS
 from evensong.voice.patients import CHANCE, HEADLINE, LEVELS, counts_of

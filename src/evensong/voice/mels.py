@@ -75,13 +75,7 @@ def image_table(
 
 
 def make_images(
-    used: pd.DataFrame,
-    settings: VoiceMels,
-    *,
-    root: Path,
-    image_folder: Path,
-    array_path: Path,
-    workers: int,
+    used: pd.DataFrame, settings: VoiceMels, *, root: Path, image_folder: Path, array_path: Path, workers: int
 ) -> dict[str, Any]:
     """Write one image a recording into a new folder, and all their pixels into one array, in the order of `used`.
 
