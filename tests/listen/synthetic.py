@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from evensong.listen.found import Event
+from evensong.listen.predict import Request, predict
 from evensong.schemas import LogMels
 
 RATE_HZ = 8_000
 CLASSES = ["brook", 'file, a "owl"']  # the second is hostile to every table
+PROBS = [f"p_{name}" for name in CLASSES]
 MELS = LogMels(n_fft=256, hop_length=128, n_mels=16, fmin_hz=50, fmax_hz=4_000, clip_seconds=0.5, top_db=80)
 
 
@@ -28,6 +31,12 @@ def tone(label: int, seed: int, seconds: float = 0.6) -> np.ndarray:
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     wave = np.sin(2 * np.pi * (400 + 2_200 * label + rng.uniform(-60, 60)) * time_s)
     return (0.3 * wave + 0.03 * rng.standard_normal(time_s.size)).astype(np.float32)
+
+
+def scores(request: Request) -> pd.DataFrame:
+    """The table that a request writes."""
+    predict(request)
+    return pd.read_csv(request.out, dtype={"file": str})
 
 
 def read_selections(path: Path) -> list[Event]:

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 from tests.learn.graphs import graph_of
 from tests.listen.arms import NIGHT, write_arm
-from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
+from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, scores, tone
 
 from evensong.audio.decode import write_wav
 from evensong.errors import IntegrityError, ParamsError
@@ -27,7 +27,6 @@ from evensong.listen.windows import listening_of
 from evensong.run.text import write_json
 
 SRC = Path(__file__).parents[2] / "src"
-PROBS = [f"p_{name}" for name in CLASSES]
 
 pytest.importorskip("onnxruntime")
 
@@ -50,11 +49,6 @@ def request_for(arm: Trained, tmp_path: Path):
         return replace(Request(named, arm.folder, out, None, None, 0.5, 1, all_windows=True), **changes)
 
     return make
-
-
-def scores(request: Request) -> pd.DataFrame:
-    predict(request)
-    return pd.read_csv(request.out, dtype={"file": str})
 
 
 def reseal(folder: Path, **changes) -> None:

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
-from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, read_selections, tone
+from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, read_selections, scores, tone
 
 from evensong.audio.decode import write_wav
 from evensong.errors import DataError, IntegrityError, ParamsError
@@ -28,7 +28,6 @@ from evensong.listen.thresholds import thresholds_tree
 from evensong.run.text import write_json
 
 SRC = Path(__file__).parents[2] / "src"
-PROBS = [f"p_{name}" for name in CLASSES]
 
 
 @pytest.fixture
@@ -38,11 +37,6 @@ def request_for(trained: Trained, tmp_path: Path):
         return replace(Request(named, trained.folder, out, None, None, 0.5, 1, all_windows=True), **changes)
 
     return make
-
-
-def scores(request: Request) -> pd.DataFrame:
-    predict(request)
-    return pd.read_csv(request.out, dtype={"file": str})
 
 
 def stored(trained: Trained, fold: int) -> pd.DataFrame:

@@ -60,11 +60,11 @@ def write(root: Path, name: str, tree: Any) -> None:
 
 def cells(text: str) -> list[list[str]]:
     """Each line's cells, split where two spaces or more stand."""
-    return [[cell for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
 
 
 def test_both_tracks(run: Path) -> None:
-    table = [[cell.strip() for cell in row] for row in cells(headline(run))]
+    table = cells(headline(run))
     assert table[:10] == [
         ["score", "interval"],
         ["night", "macro-F1, 34 original test clips", "0.787", "0.600 to 0.901"],
@@ -91,7 +91,7 @@ def test_embeddings_have_a_line_each_where_there_are_some(run: Path) -> None:
     arms = {**NIGHT_DETAILS["arms"], longest: {"clip": {"macro_f1": score}}}
     write(run, "night/details.json", {**NIGHT_DETAILS, "arms": arms})
     write(run, "voice/details.json", {**VOICE_DETAILS, "arms": {"hubert": {"auroc": score}}})
-    table = [[cell.strip() for cell in row] for row in cells(headline(run))]
+    table = cells(headline(run))
     assert table[5] == [longest, "0.900", "0.800 to 0.950"]
     assert table[11] == ["hubert", "0.900", "0.800 to 0.950"]
     assert max(map(len, headline(run).splitlines())) <= 80
@@ -100,7 +100,7 @@ def test_embeddings_have_a_line_each_where_there_are_some(run: Path) -> None:
 def test_a_part_of_the_folds_never_stands_for_the_whole(run: Path) -> None:
     write(run, "night/test.json", {**NIGHT, "night_n": "34 in 1 of 5 folds"})
     write(run, "voice/test.json", {**VOICE, "voice_n": "<5 in 2 of 10 folds"})
-    table = [[cell.strip() for cell in row] for row in cells(headline(run))]
+    table = cells(headline(run))
     assert table[1][:2] == ["night", "macro-F1, 34 originals in 1 of 5 folds"]
     assert table[5] == ["1 of 5 folds only: scores of what these test, not of the whole"]
     assert table[6][:2] == ["voice", "AUROC, <5 patients in 2 of 10 folds, fused"]

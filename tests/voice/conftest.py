@@ -13,6 +13,21 @@ from evensong.schemas import VoiceMels, VoiceScan
 from evensong.score import shortcuts
 
 RATE_HZ = 8_000
+MELS = VoiceMels(
+    n_fft=256,
+    hop_length=128,
+    n_mels=16,
+    fmin_hz=50,
+    fmax_hz=4000,
+    clip_seconds=0.5,
+    sample_rate_hz=8000,
+    width_px=12,
+    min_db=-80,
+    max_db=0,
+    reference="peak",
+    format="jpg",
+    jpeg_quality=95,
+)
 SOUND_KINDS = {  # a container, and a codec where it holds several: what the scan calls the two
     "wav": ("wav", "pcm_16"),
     "wav_float": ("wav", "float"),
@@ -107,18 +122,4 @@ def scan_settings():
 
 @pytest.fixture
 def mel_settings():
-    return VoiceMels(
-        n_fft=256,
-        hop_length=128,
-        n_mels=16,
-        fmin_hz=50,
-        fmax_hz=4000,
-        clip_seconds=0.5,
-        sample_rate_hz=8000,
-        width_px=12,
-        min_db=-80,
-        max_db=0,
-        reference="peak",
-        format="jpg",
-        jpeg_quality=95,
-    )
+    return MELS

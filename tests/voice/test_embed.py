@@ -1,6 +1,6 @@
 """The two stages of an embedding's arm on the voice track, from recordings to predictions by patient."""
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -26,10 +26,7 @@ N_PATIENTS = 12
 
 def run(*stages):
     for stage in stages:
-        spec = importlib.util.spec_from_file_location(f"stage_{stage}", ROOT / "src" / f"{stage}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        module.main()
+        importlib.import_module(stage).main()
 
 
 @pytest.fixture

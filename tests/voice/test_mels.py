@@ -1,5 +1,6 @@
 import io
 import re
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +21,22 @@ from evensong.voice.pixels import pixel_digests, refuse_other_images
 from evensong.voice.scan import scan_recordings
 
 
+def scanned(folder, scan_settings):
+    return used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+
+
+def write_images(folder, used, mel_settings, out, workers=1):
+    paths = {"image_folder": out / "melSpec", "array_path": out / "mels.npy"}
+    return make_images(used, mel_settings, root=folder.root, **paths, workers=workers)
+
+
 @pytest.fixture
 def make(folder, scan_settings, mel_settings, tmp_path):
     def run(workers=1, **changes):
-        used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+        used = scanned(folder, scan_settings)
         wanted = mel_settings.model_copy(update=changes)
-        out = tmp_path / f"out{workers}{len(list(tmp_path.iterdir()))}"
-        out.mkdir()
-        counts = make_images(
-            used,
-            wanted,
-            root=folder.root,
-            image_folder=out / "melSpec",
-            array_path=out / "mels.npy",
-            workers=workers,
-        )
+        out = Path(tempfile.mkdtemp(dir=tmp_path))
+        counts = write_images(folder, used, wanted, out, workers)
         return out, counts, image_table(used, wanted, "melSpec", pixel_digests(out / "mels.npy"))
 
     return run
@@ -87,16 +89,9 @@ def test_the_array_has_the_bytes_that_numpy_saves(folder, make):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_is_a_system_error(folder, scan_settings, mel_settings, tmp_path):
     folder.image(1, 1)
-    used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    (tmp_path / "mels.npy").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
-        make_images(
-            used,
-            mel_settings,
-            root=folder.root,
-            image_folder=tmp_path / "melSpec",
-            array_path=Path("/dev/full"),
-            workers=1,
-        )
+        write_images(folder, scanned(folder, scan_settings), mel_settings, tmp_path)
 
 
 def test_the_image_is_the_recording_s_mel_image_within_the_jpeg_s_error(folder, make, mel_settings):
@@ -224,18 +219,11 @@ def test_images_do_not_depend_on_workers(folder, make):
 @pytest.mark.fault("F06")
 def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, scan_settings, mel_settings, tmp_path):
     path = folder.tone(1, 1)
-    used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    used = scanned(folder, scan_settings)
     for change in (lambda: folder.tone(1, 1, level=0.2), path.unlink):
         change()
         with pytest.raises(IntegrityError, match=r"(since the scan|any more).*run `dvc repro` again") as caught:
-            make_images(
-                used,
-                mel_settings,
-                root=folder.root,
-                image_folder=tmp_path / f"{change}",
-                array_path=tmp_path / "mels.npy",
-                workers=1,
-            )
+            write_images(folder, used, mel_settings, Path(tempfile.mkdtemp(dir=tmp_path)))
         assert "00000000-0000-4000" not in str(caught.value)
 
 
@@ -245,21 +233,12 @@ def test_a_recording_that_changed_since_the_scan_stops_without_its_name(folder, 
 @given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_any_changed_byte_of_a_scanned_image_stops(folder, scan_settings, mel_settings, tmp_path, place, flip):
     path = folder.image(1, 1)
-    used = used_rows(scan_recordings(folder.root, scan_settings, workers=1).recordings)
+    used = scanned(folder, scan_settings)
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= flip
     path.write_bytes(content)
-    out = tmp_path / f"{place}-{flip}"
-    out.mkdir(exist_ok=True)
     with pytest.raises(IntegrityError, match="changed since the scan"):
-        make_images(
-            used,
-            mel_settings,
-            root=folder.root,
-            image_folder=out / f"images{len(list(out.iterdir()))}",
-            array_path=out / "mels.npy",
-            workers=1,
-        )
+        write_images(folder, used, mel_settings, Path(tempfile.mkdtemp(dir=tmp_path)))
 
 
 def test_a_recording_that_starts_with_silence_is_drawn_from_its_first_sound(folder, make):

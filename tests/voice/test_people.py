@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.learn.synthetic import NO_AUGMENT, fold_table, track_settings, train_settings
-from tests.voice.conftest import VoiceFolder
+from tests.voice.conftest import MELS, VoiceFolder
 
 from evensong import cli
 from evensong.errors import DataError, IntegrityError, ParamsError
@@ -19,9 +19,10 @@ from evensong.learn.cv import Training, run_folds
 from evensong.listen.listeners import track_of
 from evensong.listen.onnx import _NEEDED, export_onnx
 from evensong.listen.people import PeopleRequest, predict_people, refuse_tracked
+from evensong.params import load_section
 from evensong.run.parallel import use_backend
 from evensong.run.text import write_csv, write_json
-from evensong.schemas import VoiceMels
+from evensong.schemas import VoiceScan
 from evensong.score.predictions import read_run
 from evensong.voice.decision import judges_of, judges_tree
 from evensong.voice.mels import make_images
@@ -34,15 +35,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def settings() -> VoiceMels:
-    return VoiceMels(
-        n_fft=256, hop_length=128, n_mels=16, fmin_hz=50, fmax_hz=4000, clip_seconds=0.5, sample_rate_hz=8000,
-        width_px=12, min_db=-80, max_db=0, reference="peak", format="jpg", jpeg_quality=95,
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, settings: VoiceMels) -> Iterator[Path]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where twelve patients of one recording each were trained on, by two members of three folds."""
     root = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "params.yaml", root)
@@ -52,12 +45,13 @@ def site(tmp_path_factory: pytest.TempPathFactory, settings: VoiceMels) -> Itera
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.delenv("EVENSONG_STATE_DIR", raising=False)
-        scan = scan_recordings(folder.root, limits(), workers=1)
+        limits = load_section("voice.scan", VoiceScan, ROOT / "params.yaml")
+        scan = scan_recordings(folder.root, limits, workers=1)
         home = Path("artifacts/voice")
         (home / "scan").mkdir(parents=True)
         write_csv(home / "scan/recordings.csv", scan.recordings)
         make_images(
-            scan.recordings, settings, root=folder.root, image_folder=home / "melSpec", array_path=home / "mels.npy",
+            scan.recordings, MELS, root=folder.root, image_folder=home / "melSpec", array_path=home / "mels.npy",
             workers=1,
         )  # fmt: skip
         table = fold_table(n_groups=12, copies=0)
@@ -73,19 +67,12 @@ def site(tmp_path_factory: pytest.TempPathFactory, settings: VoiceMels) -> Itera
                 seed=seed,
             )
             training = Training(
-                table, [home / "mels.npy"], ["false", "true"], track_settings(), train, settings.model_dump()
+                table, [home / "mels.npy"], ["false", "true"], track_settings(), train, MELS.model_dump()
             )
             run_folds(training, home / "train" / member, 1)
             judges += judges_of(home / "train" / member, read_run(home / "train" / member))
         write_json(home / "thresholds.json", judges_tree(judges))
         yield root
-
-
-def limits():
-    from evensong.params import load_section
-    from evensong.schemas import VoiceScan
-
-    return load_section("voice.scan", VoiceScan, ROOT / "params.yaml")
 
 
 @pytest.fixture

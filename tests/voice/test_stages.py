@@ -1,7 +1,7 @@
 """The four stages, one after the other, in a folder of their own."""
 
 import copy
-import importlib.util
+import importlib
 import json
 import shutil
 import subprocess
@@ -31,10 +31,7 @@ CANARY = "00000000-0000-4000"
 
 def run(*stages):
     for stage in stages or STAGES:
-        spec = importlib.util.spec_from_file_location(f"stage_{stage}", ROOT / "src" / f"{stage}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        module.main()
+        importlib.import_module(stage).main()
 
 
 def tree(*folders):
