@@ -24,8 +24,6 @@ from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module
 from evensong.listen.clock import Clock, Hours
 from evensong.listen.predict import Request, predict
-from evensong.listen.thresholds import thresholds_tree
-from evensong.run.text import write_json
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -257,27 +255,6 @@ def test_included_and_excluded_classes(trained: Trained, request_for) -> None:
     one = scores(request_for(*named, **low, include=[CLASSES[1]]))
     pd.testing.assert_frame_equal(one, both[both["class"] == CLASSES[1]].reset_index(drop=True))
     pd.testing.assert_frame_equal(one, scores(request_for(*named, **low, exclude=[CLASSES[0]])))
-
-
-def test_thresholds_of_night_detect_decide_where_they_are_there(
-    trained: Trained, request_for, tmp_path, capsys
-) -> None:
-    model = shutil.copytree(trained.folder, tmp_path / "night/train")
-    cards = [json.loads(path.read_text())["card_sha256"] for path in sorted(model.glob("fold_*/model.json"))]
-    tree = thresholds_tree(cards, {CLASSES[0]: {"threshold": 0.0}, CLASSES[1]: {"threshold": 1.0}})
-    (tmp_path / "night/detect").mkdir()
-    write_json(tmp_path / "night/detect/thresholds.json", tree)
-    request = request_for(*trained.pool.values(), model=model, min_score=None, all_windows=False)
-    table = scores(request)
-    assert set(table["class"]) == {CLASSES[0]}
-    assert table["windows"].sum() == pd.read_csv(request.out.with_name("scores.recordings.csv"))["windows"].sum()
-    assert "detections at the thresholds of" in capsys.readouterr().err
-    fold = scores(replace(request, model=model / "fold_01"))
-    assert set(fold["class"]) == {CLASSES[0]}
-    assert set(scores(replace(request, min_score=0.2))["class"]) == set(CLASSES)
-    write_json(tmp_path / "other.json", thresholds_tree(["0" * 64], {}))
-    with pytest.raises(IntegrityError, match="for another model"):
-        predict(replace(request, thresholds=tmp_path / "other.json"))
 
 
 def test_without_thresholds_one_half_decides_and_is_said(request_for, trained: Trained, capsys) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from tests.listen.synthetic import CLASSES, RATE_HZ, read_selections, tone
+from tests.listen.synthetic import CLASSES, RATE_HZ, read_selections, scores, tone
 
 from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError
@@ -42,24 +42,26 @@ def test_thresholds_of_another_model_are_refused(tmp_path):
 
 
 def test_predict_takes_the_thresholds_beside_the_model_or_the_named_ones(trained, tmp_path, capsys):
-    recording = write_wav(tmp_path / "a.wav", tone(0, 1, 3.0), RATE_HZ)
+    recording = write_wav(tmp_path / "a.wav", np.concatenate([tone(0, 1, 3.0), tone(1, 2, 3.0)]), RATE_HZ)
     digests = [card["card_sha256"] for card in read_folds(trained.folder).cards]
     request = Request([recording], trained.folder, tmp_path / "o.csv", tmp_path / "raven", None, None, 1)
-    table = tmp_path / "raven/a.Table.1.selections.txt"
     named = write(tmp_path / "named.json", digests, **{CLASSES[1]: 0.0})
-    predict(replace(request, thresholds=named))
-    assert {event.class_name for event in read_selections(table)} == {CLASSES[1]}
+    assert set(scores(replace(request, thresholds=named))["class"]) == {CLASSES[1]}
+    assert {event.class_name for event in read_selections(tmp_path / "raven/a.Table.1.selections.txt")} == {CLASSES[1]}
     assert f"1 detection at the thresholds of {named}" in capsys.readouterr().err
-    at_home = write(beside(trained.folder), ["0" * 64], **{CLASSES[1]: 0.0})
+    at_home = write(beside(trained.folder), digests, **{CLASSES[0]: 0.0, CLASSES[1]: 1.0})
     try:
+        for model in (trained.folder, trained.folder / "fold_01"):
+            table = scores(replace(request, model=model))
+            assert set(table["class"]) == {CLASSES[0]}
+            assert table["windows"].sum() == pd.read_csv(tmp_path / "o.recordings.csv")["windows"].sum()
+        assert set(scores(replace(request, min_score=0.2))["class"]) == set(CLASSES)
+        write(at_home, ["0" * 64], **{CLASSES[1]: 0.0})
         with pytest.raises(IntegrityError, match="chosen for another model"):
             predict(request)
         predict(replace(request, min_score=0.5))
-        with pytest.raises(ParamsError, match="one or the other"):
-            predict(replace(request, min_score=0.5, thresholds=named))
     finally:
         at_home.unlink()
-    assert beside(trained.folder / "fold_00") == beside(trained.folder)
 
 
 @pytest.fixture

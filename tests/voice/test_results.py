@@ -574,19 +574,24 @@ def test_member_that_predicted_other_patients_is_refused_and_nothing_is_publishe
     assert not Path("metrics").exists()
 
 
+def run_of(rows, folds):
+    """A written run of these lines of predictions.csv and folds.csv, scored."""
+    folder = write_run("subdb5")
+    header = "fold,subset,item_id,group,is_original,label,p0,p1"
+    (folder / "predictions.csv").write_text("\n".join([header, *rows, ""]))
+    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1,n_folds"
+    (folder / "folds.csv").write_text("\n".join([header, *folds, ""]))
+    return evaluate.evaluate_run(read_run(folder), SETTINGS)
+
+
 def test_pooled_score_and_patient_mean_by_hand(workspace):
     # Two folds, each tested once. Patient means: n1 (0.2 + 0.4) / 2 = 0.3, y1 0.6, n2 0.7, y2 (0.7 + 0.9) / 2 = 0.8.
     # Pairs (yes, no): 0.6 > 0.3, 0.6 < 0.7, 0.8 > 0.3, 0.8 > 0.7: AUROC 3/4 pooled; within folds 2 of 2.
     # By image: yes 0.6 0.7 0.9, no 0.2 0.4 0.7: 0.6 wins 2 of 3, 0.7 wins 2 and ties 1, 0.9 wins 3: 7.5 / 9;
     # within folds 0.6 wins 2 of 2, 0.7 ties its one and 0.9 wins it: 3.5 / 4.
-    folder = write_run("subdb5")
     rows = ["0,test,n1_0,n1,1,0,0.8,0.2", "0,test,n1_1,n1,1,0,0.6,0.4", "0,test,y1_0,y1,1,1,0.4,0.6"]
     rows += ["1,test,n2_0,n2,1,0,0.3,0.7", "1,test,y2_0,y2,1,1,0.3,0.7", "1,test,y2_1,y2,1,1,0.1,0.9"]
-    header = "fold,subset,item_id,group,is_original,label,p0,p1"
-    (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
-    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1,n_folds"
-    (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,3,0.5,2\n1,5,9,0,3,0.5,2\n")
-    found = evaluate.evaluate_run(read_run(folder), SETTINGS)
+    found = run_of(rows, ["0,2,9,0,3,0.5,2", "1,5,9,0,3,0.5,2"])
     assert found.pooled["patient"].points["auroc"] == 1
     assert found.pooled["patient"].points["auroc_pooled"] == pytest.approx(3 / 4)
     assert found.pooled["image"].points["auroc"] == pytest.approx(3.5 / 4)
@@ -603,18 +608,13 @@ def test_pooled_score_and_patient_mean_by_hand(workspace):
 
 
 def run_of_two_folds(scores):
-    """A written run of two folds, each testing a patient of either class, with these probabilities of class 1."""
-    folder = write_run("subdb5")
+    """A run of two folds, each testing a patient of either class, with these probabilities of class 1."""
     subjects = [(fold, label) for fold in (0, 1) for label in (0, 1)]
     rows = [
         f"{fold},test,p{fold}{label}_0,p{fold}{label},1,{label},{1 - score:.9g},{score}"
         for (fold, label), score in zip(subjects, scores, strict=True)
     ]
-    header = "fold,subset,item_id,group,is_original,label,p0,p1"
-    (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
-    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1,n_folds"
-    (folder / "folds.csv").write_text(f"{header}\n0,2,9,0,2,0.5,2\n1,5,9,0,2,0.5,2\n")
-    return evaluate.evaluate_run(read_run(folder), SETTINGS)
+    return run_of(rows, ["0,2,9,0,2,0.5,2", "1,5,9,0,2,0.5,2"])
 
 
 @pytest.mark.parametrize(
@@ -643,14 +643,9 @@ def test_a_summary_says_that_auroc_is_within_folds_and_how_its_interval_is_made(
 @pytest.mark.fault("G11")
 def test_validation_scores_stand_beside_the_test_scores_and_are_named(workspace):
     # Validation tells the patients apart, the test has them the wrong way round.
-    folder = write_run("subdb5")
     rows = ["0,test,n_0,n,1,0,0.2,0.8", "0,test,y_0,y,1,1,0.7,0.3"]
     rows += ["0,val,m_0,m,1,0,0.6,0.4", "0,val,z_0,z,1,1,0.1,0.9"]
-    header = "fold,subset,item_id,group,is_original,label,p0,p1"
-    (folder / "predictions.csv").write_text("\n".join([header, *rows]) + "\n")
-    header = "fold,selected_epoch,n_train,n_val,n_test,train_share_1,n_folds"
-    (folder / "folds.csv").write_text(f"{header}\n0,2,9,2,2,0.5,1\n")
-    tree = evaluate.summary_tree(5, evaluate.evaluate_run(read_run(folder), SETTINGS), {}, {})
+    tree = evaluate.summary_tree(5, run_of(rows, ["0,2,9,2,2,0.5,1"]), {}, {})
     assert tree["patient"]["validation"]["auroc"] == 1
     assert tree["patient"]["pooled"]["auroc"]["value"] == 0
     assert tree["patient"]["per_fold"][0]["auroc"] == 0

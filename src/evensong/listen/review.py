@@ -118,9 +118,8 @@ def _verdict(row: dict[str, str]) -> Verdict:
     if fault := name_fault(other):
         raise ValueError(fault)
     name = _without_apostrophe(row["class"])
-    numbers = [_number(row, key) for key in ("begin_s", "end_s", "score")]
+    begin_s, end_s, score = (_number(row, key) for key in ("begin_s", "end_s", "score"))
     weight = _number(row, "weight") if row["weight"] else None
-    begin_s, end_s, score = numbers
     is_right = said in _RIGHT
     file = _without_apostrophe(row["file"])
     return Verdict(file, begin_s, end_s, name, score, weight, is_right, name if is_right else other)

@@ -5,30 +5,31 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from evensong.errors import IntegrityError
 from evensong.score.calibration import Calibration
 
 FILE = "thresholds.json"
-
-
-class _Thresholds(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
-    card_sha256s: list[str]
-    thresholds: dict[str, Any]
+_KNOWN = ConfigDict(extra="ignore", strict=True)
 
 
 class _Map(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = _KNOWN
     slope: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     intercept: float = Field(default=0.0, allow_inf_nan=False)
 
 
 class _One(BaseModel):
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = _KNOWN
     threshold: float = Field(ge=0, le=1)
     calibration: _Map = _Map()
+
+
+class _Thresholds(BaseModel):
+    model_config = _KNOWN
+    card_sha256s: list[str]
+    thresholds: dict[str, _One]
 
 
 class Chosen(NamedTuple):
@@ -71,16 +72,15 @@ def read_thresholds(path: Path, card_sha256s: Collection[str]) -> Chosen:
     """
     try:
         found = _Thresholds.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        chosen = {name: _One.model_validate(one) for name, one in found.thresholds.items()}
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise IntegrityError(f"{path}: not a table of thresholds ({type(error).__name__}); run night_detect") from error
     if not set(card_sha256s) <= set(found.card_sha256s):
         raise IntegrityError(
             f"{path}: chosen for another model than this one; run dvc repro night_detect, name the right file with "
             "--thresholds, or give one threshold for all classes with --min-score"
         )
-    maps = {name: one.calibration for name, one in chosen.items()}
+    maps = {name: one.calibration for name, one in found.thresholds.items()}
     return Chosen(
-        {name: one.threshold for name, one in chosen.items()},
+        {name: one.threshold for name, one in found.thresholds.items()},
         {name: Calibration(one.slope, one.intercept) for name, one in maps.items() if one.slope is not None},
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def score_recording(path: Path, scorer: Scorer, listening: Hearing) -> Scores:
 
     def score(blocks: Iterable[np.ndarray]) -> Scores:
         begins, ends, rows = [], [], []
-        for batch in _batches(sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)):
+        windows = sliding_windows(blocks, n_window, listening.hop_seconds * rate_hz)
+        while batch := list(islice(windows, _BATCH)):
             begins += [start for start, _ in batch]
             ends += [start + wave.size for start, wave in batch]
             rows.append(scorer.probabilities(batch))
@@ -87,14 +89,3 @@ def sliding_windows(blocks: Iterable[np.ndarray], n_window: int, hop: float) -> 
     last = max(0, n_seen - n_window)
     if n_seen and last_start != last:
         yield last, np.concatenate(parts)[last - held_from :]
-
-
-def _batches(windows: Iterable[Window]) -> Iterator[list[Window]]:
-    batch = []
-    for window in windows:
-        batch.append(window)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from evensong.errors import IntegrityError
 
@@ -46,7 +46,7 @@ def read_judges(path: Path) -> list[Judge]:
     """
     try:
         return _Judges.model_validate(json.loads(path.read_text(encoding="utf-8"))).models
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValueError) as error:
         raise IntegrityError(
             f"{path}: no thresholds of voice models ({type(error).__name__}); run dvc repro voice_evaluate, or name "
             "the right file with --thresholds"

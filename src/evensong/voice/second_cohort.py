@@ -79,19 +79,17 @@ def lines(cohort: Cohort) -> list[str]:
     members = sorted({judge.member for judge in cohort.judges})
     shares = [judge.train_share_1 for judge in cohort.judges]
     n_half = sum(judge.reason is not None for judge in cohort.judges)
+    prior = "--prevalence P adds them at another"
+    if cohort.prevalence is not None:
+        prior = f"score_at_prevalence is at {cohort.prevalence:g}, and changes no decision"
     told_lines = [
         f"{told(len(cohort.table))} people scored by {len(cohort.judges)} models of {', '.join(members)}; decision: "
         "class 1 where half of the models or more reach their own validation threshold",
-        f"scores are at the class share of training ({min(shares):.2f} to {max(shares):.2f}); "
-        + ("--prevalence P adds them at another" if cohort.prevalence is None else _corrected(cohort.prevalence)),
+        f"scores are at the class share of training ({min(shares):.2f} to {max(shares):.2f}); {prior}",
     ]
     if n_half:
         told_lines.append(f"NOTE: {n_half} models have the threshold 0.5, as their validation could not choose one")
     return told_lines + _overlap_lines(cohort.overlap)
-
-
-def _corrected(prevalence: float) -> str:
-    return f"score_at_prevalence is at {prevalence:g}, and changes no decision"
 
 
 def _overlap_lines(overlap: Overlap | None) -> list[str]:
