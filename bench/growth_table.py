@@ -28,17 +28,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import soundfile
 from index_growth import make_originals, write_tables
-from matplotlib.figure import Figure
 from night_copy import ROOT, set_params
 
 from evensong.audio.quality import ClipStats
 from evensong.intake.quarantine import QUARANTINE_COLUMNS
 from evensong.intake.twins import TWIN_COLUMNS
+from evensong.score import palette
 from evensong.voice.scan import RECORDING_COLUMNS
 from evensong.voice.twins import TWINS_NAME
 
@@ -280,9 +279,7 @@ def growth(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def draw(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """CPU seconds and memory of every step against its size, both axes logarithmic: linear growth is a diagonal."""
     table = pd.DataFrame(rows)
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        figure = Figure(figsize=(10, 4.8), layout="constrained")
+    with palette.figure(path, (10, 4.8)) as figure:
         for axes, key in zip(figure.subplots(1, 2), ("CPU s", "peak MB"), strict=True):
             for number, (name, part) in enumerate(table.groupby("step", sort=False)):
                 style = {"color": f"C{number % 10}", "linestyle": "--" if number > 9 else "-"}
@@ -299,7 +296,6 @@ def draw(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         figure.legend(
             *figure.axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8
         )
-        figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def main() -> None:

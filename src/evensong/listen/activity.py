@@ -2,20 +2,18 @@
 
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from evensong.listen.clock import Clock, Hours
 from evensong.listen.found import Found
 from evensong.run.text import write_csv
+from evensong.score.palette import figure
 
 _STEP_S = 60
 _HALF_DAY = timedelta(hours=12)
@@ -75,7 +73,9 @@ def _draw(path: Path, table: pd.DataFrame, classes: Sequence[str], note: str) ->
     nights = [str(day.date()) for day in pd.date_range(min(table["night"]), max(table["night"]))] if len(table) else []
     places = [_FROM_NOON.index(hour) for hour in table["hour"]] or [0, 23]
     rows = _FROM_NOON[min(places) : max(places) + 1]
-    with figure(path, (max(5.0, 2 + 0.12 * len(nights)), 1.2 + 1.9 * len(shown)), note) as drawing:
+    width = max(5.0, 2 + 0.12 * len(nights))
+    with figure(path, (width, 1.2 + 1.9 * len(shown)), dpi=100) as drawing:
+        drawing.supxlabel(textwrap.fill(note, round(14 * width)), fontsize="small")
         for place, name in enumerate(shown, start=1):
             axes = drawing.add_subplot(len(shown), 1, place)
             axes.set_title(f"{name}: {n_found[name]}", fontsize="medium")
@@ -91,19 +91,3 @@ def _draw(path: Path, table: pd.DataFrame, classes: Sequence[str], note: str) ->
             axes.set_yticks(np.arange(0, len(rows), step) - 0.5, [f"{hour:02d}:00" for hour in rows[::step]])
             ticks = range(0, len(nights), max(1, len(nights) // 6))
             axes.set_xticks(ticks, [nights[tick] for tick in ticks], fontsize="small")
-
-
-@contextmanager
-def figure(path: Path, inches: tuple[float, float], note: str) -> Iterator[Figure]:
-    """Hand out a figure and write it to a PNG of equal bytes for equal content.
-
-    Args:
-        inches: width and height.
-        note: below it.
-    """
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        drawing = Figure(figsize=inches, layout="constrained")
-        drawing.supxlabel(textwrap.fill(note, round(14 * inches[0])), fontsize="small")
-        yield drawing
-        drawing.savefig(path, format="png", dpi=100, metadata={"Software": None})

@@ -16,6 +16,7 @@ from evensong.keys import keyed_hash
 from evensong.listen.found import Found, Results, best_window
 from evensong.listen.outputs import write_table
 from evensong.run.parallel import map_isolated
+from evensong.score.palette import figure
 from evensong.score.scores import Floats
 
 Order = Literal["highest", "random", "spread"]
@@ -258,11 +259,10 @@ def pieces(blocks: Iterable[np.ndarray], spans: Sequence[tuple[int, int]]) -> It
 
 
 def _draw(path: Path, wave: np.ndarray, task: _Task) -> None:
-    from evensong.listen.activity import figure  # Matplotlib
-
     # a fortieth of a second shows single pulses and still tells pitches apart
     n_fft = max(16, min(1024, 2 ** round(np.log2(task.sample_rate_hz / 40)), wave.size))
-    with figure(path, (6.0, 2.6), "seconds") as drawing:
+    with figure(path, (6.0, 2.6), dpi=100) as drawing:
+        drawing.supxlabel("seconds", fontsize="small")
         axes = drawing.add_subplot()
         power = (wave + np.float32(1e-6)).astype(np.float64)
         spectrum, *_, image = axes.specgram(

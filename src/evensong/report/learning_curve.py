@@ -7,10 +7,8 @@ sources, as they do in the field; a larger number holds the smaller one of its d
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from evensong.keys import keyed_hash
@@ -125,9 +123,7 @@ def _summary(found: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(path: Path, curve: pd.DataFrame) -> None:
     """Lines of means, and bands in which 90 % of the draws lie; the same bytes for the same numbers."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        figure = Figure(figsize=(7, 4.8), layout="constrained")
+    with palette.figure(path, (7, 4.8)) as figure:
         axes = figure.subplots()
         for arm, rows in curve.groupby("arm", sort=False):
             axes.plot(rows["clips"], rows["macro_f1"], "o-", color=palette.arm(str(arm)), label=arm)
@@ -140,7 +136,6 @@ def _draw(path: Path, curve: pd.DataFrame) -> None:
         axes.set_title("How many clips? Means and 90 % of the draws of training clips", fontsize="medium")
         axes.grid(color=palette.GREY, alpha=0.25)
         axes.legend(frameon=False, loc="lower right")
-        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def describe_curve(curve: pd.DataFrame) -> str:

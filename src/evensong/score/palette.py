@@ -1,8 +1,18 @@
-"""One colour for one thing, in every table behind a figure and every figure. Grey says chance, zero or no interval."""
+"""What figures share: one colour for one thing, and files of equal bytes for equal content.
 
+Grey says chance, zero or no interval; the colours are those of every table behind a figure, too.
+"""
+
+from collections.abc import Iterator
 from colorsys import hls_to_rgb
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evensong.keys import keyed_hash
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GREY = "#8a8a8a"
 BLACK = "#222222"
@@ -48,3 +58,22 @@ def arm(name: str) -> str:
 def method(name: str) -> str:
     """The colour of a fused method, of the control arm or of any other arm."""
     return _METHODS[name] if name in _METHODS else arm(name)
+
+
+@contextmanager
+def figure(path: Path, inches: tuple[float, float], *, dpi: int = 110) -> Iterator["Figure"]:
+    """Hand out a figure and write it to a PNG.
+
+    Matplotlib's own defaults are used, whatever the user's are, and its version is kept out of the file.
+
+    Args:
+        inches: width and height.
+    """
+    import matplotlib as mpl  # a second, for those who draw
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        drawing = Figure(figsize=inches, layout="constrained")
+        yield drawing
+        drawing.savefig(path, format="png", dpi=dpi, metadata={"Software": None})

@@ -1,6 +1,6 @@
 """Scores of the voice track in, two static figures out: every sub-database alone, and the fusion of them.
 
-PNG files have the same bytes for the same scores. Colours tell methods and sub-databases, as in every other figure.
+Colours tell methods and sub-databases, as in every other figure.
 """
 
 import textwrap
@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from evensong.score import palette
@@ -34,21 +32,16 @@ _MARKERS = {BEST: "o", BASELINE: "^", CONTROL: "s", CONTROL_BEST: "D"}
 def two_panels(path: Path, title: str, note: str = "") -> Iterator[tuple[Axes, Axes]]:
     """Hand out two axes side by side and write them to a PNG.
 
-    Matplotlib's own defaults are used, whatever the user's are, and its version is kept out of the file.
-
     Args:
         title: above both.
         note: below both; long ones are broken into lines.
     """
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        figure = Figure(figsize=(11, 4.8), layout="constrained")
-        figure.suptitle(title, fontsize="large")
-        left, right = figure.subplots(1, 2)
+    with palette.figure(path, (11, 4.8)) as drawing:
+        drawing.suptitle(title, fontsize="large")
+        left, right = drawing.subplots(1, 2)
         if note:
-            figure.supxlabel(textwrap.fill(note, _NOTE_WIDTH), fontsize="small")
+            drawing.supxlabel(textwrap.fill(note, _NOTE_WIDTH), fontsize="small")
         yield left, right
-        figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
 
 
 def draw_subdbs(path: Path, found: Mapping[int, SubDatabase], confidence: float) -> None:
