@@ -58,12 +58,12 @@ def test_predict_options(run, monkeypatch) -> None:
     more = "--clock Europe/Zurich --recorder-clock UTC+1 --hours 21:00-05:00 --activity a --include owl --exclude rain"
     run(words(f"predict a.wav nights {options} {more} --audacity l --birdnet b.csv --thresholds t.json"))
     ((request,),) = seen
-    assert request.named == [Path("a.wav"), Path("nights")]
+    assert request.named == (Path("a.wav"), Path("nights"))
     assert (request.model, request.out, request.raven) == (Path("m"), Path("o.csv"), Path("r"))
     assert (request.hop_seconds, request.min_score, request.workers) == (1.5, 0.7, 3)
     assert (request.clock.zone.key, request.clock.recorder.utcoffset(None).seconds) == ("Europe/Zurich", 3_600)
     assert (request.hours.first.hour, request.hours.last.hour) == (21, 5)
-    assert (request.include, request.exclude, request.all_windows) == (["owl"], ["rain"], True)
+    assert (request.include, request.exclude, request.all_windows) == (("owl",), ("rain",), True)
     outs = request.activity, request.audacity, request.birdnet, request.thresholds
     assert outs == (Path("a"), Path("l"), Path("b.csv"), Path("t.json"))
 

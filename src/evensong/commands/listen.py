@@ -1,8 +1,8 @@
 """evensong predict, review, export: what a trained model is for."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import click
@@ -114,15 +114,14 @@ def predict(**given: Any) -> None:
 
     track = track_of(given["model"])
     _refuse_others(track, given)
-    options = SimpleNamespace(**given)
     if track == "voice":
         from evensong.listen.people import predict_people
 
-        print(*predict_people(_people_request(options)), sep="\n")
+        print(*predict_people(_people_request(given)), sep="\n")
     else:
         from evensong.listen.predict import predict
 
-        predict(_request(options))
+        predict(_request(given))
 
 
 def _refuse_others(track: str, given: Mapping[str, Any]) -> None:
@@ -134,58 +133,34 @@ def _refuse_others(track: str, given: Mapping[str, Any]) -> None:
         raise ParamsError(f"{named}: for {other} models, and --model {given['model']} is none")
 
 
-def _people_request(options: SimpleNamespace) -> Any:
+def _people_request(given: Mapping[str, Any]) -> Any:
     from evensong.listen.people import DEFAULT_OUT, PeopleRequest
 
-    if len(options.paths) != 1:
+    if len(given["paths"]) != 1:
         raise ParamsError("a voice model scores one cohort: name the one folder that holds its recordings")
-    return PeopleRequest(
-        recordings=options.paths[0],
-        model=options.model,
-        out=options.out or DEFAULT_OUT,
-        workers=options.workers,
-        thresholds=options.thresholds,
-        survey=options.survey,
-        label=options.label,
-        prevalence=options.prevalence,
-        backend=options.backend,
-    )
+    return _asked(PeopleRequest, given, recordings=given["paths"][0], out=given["out"] or DEFAULT_OUT)
 
 
-def _request(options: SimpleNamespace) -> Any:
+def _request(given: Mapping[str, Any]) -> Any:
     from evensong.listen.clock import Clock, hours_of, zone_of
     from evensong.listen.predict import Request
     from evensong.listen.segments import Sample
 
-    recorder = options.recorder_clock or options.clock
-    clock = options.clock and Clock(zone_of(options.clock, "--clock"), zone_of(recorder, "--recorder-clock"))
-    sample = options.segments and Sample(
-        options.segments,
-        options.segments_per_class,
-        options.segments_per_file,
-        options.segments_by,
-        options.segments_seed,
+    zone, recorder = given["clock"], given["recorder_clock"] or given["clock"]
+    sample = [given[f"segments_{name}"] for name in ("per_class", "per_file", "by", "seed")]
+    return _asked(
+        Request,
+        given,
+        named=given["paths"],
+        clock=zone and Clock(zone_of(zone, "--clock"), zone_of(recorder, "--recorder-clock")),
+        hours=given["hours"] and hours_of(given["hours"]),
+        segments=given["segments"] and Sample(given["segments"], *sample),
     )
-    return Request(
-        named=list(options.paths),
-        model=options.model,
-        out=options.out,
-        raven=options.raven,
-        hop_seconds=options.hop_seconds,
-        min_score=options.min_score,
-        workers=options.workers,
-        thresholds=options.thresholds,
-        include=list(options.include),
-        exclude=list(options.exclude),
-        all_windows=options.all_windows,
-        audacity=options.audacity,
-        birdnet=options.birdnet,
-        clock=clock,
-        hours=options.hours and hours_of(options.hours),
-        activity=options.activity,
-        segments=sample,
-        backend=options.backend,
-    )
+
+
+def _asked(kind: type[Any], given: Mapping[str, Any], **own: Any) -> Any:
+    """A request whose fields are the options of their names, but for its own."""
+    return kind(**{one.name: given[one.name] for one in fields(kind) if one.name not in own}, **own)
 
 
 @leaf("review", "evensong review listen/review.csv --annotator 'A. Listener'")
