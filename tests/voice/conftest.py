@@ -107,6 +107,12 @@ def folder(tmp_path):
 
 
 @pytest.fixture
+def labels():
+    """Of twenty patients, the first six positive."""
+    return {f"p{number:02d}": int(number < 6) for number in range(20)}
+
+
+@pytest.fixture
 def scan_settings():
     return VoiceScan(
         min_seconds=0.25,

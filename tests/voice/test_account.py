@@ -13,11 +13,6 @@ from evensong.voice.splits import Splits, as_table, make_splits
 from evensong.voice.tables import join_lists, member_tables
 
 
-@pytest.fixture
-def labels():
-    return {f"p{number:02d}": int(number < 6) for number in range(20)}
-
-
 @pytest.mark.fault("E17", "E21", "E22", "E23", "E24")
 def test_given_rows_that_cannot_be_joined_are_listed_with_a_reason(labels):
     splits = make_splits(labels, [5], n_folds=3, seed=1)

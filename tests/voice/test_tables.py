@@ -11,11 +11,6 @@ from evensong.voice.splits import Splits, make_splits
 from evensong.voice.tables import COMBINED_COLUMNS, draw_trainable, read_combined, read_fold_table
 
 
-@pytest.fixture
-def labels():
-    return {f"p{number:02d}": int(number < 6) for number in range(20)}
-
-
 @pytest.mark.slow
 @settings(max_examples=25)
 @given(
@@ -209,16 +204,11 @@ def test_a_table_whose_folds_are_put_together_is_refused(tables):
 
 
 @pytest.mark.fault("E29")
-def test_a_table_without_folds_is_refused(tables):
+def test_a_table_without_folds_or_with_other_columns_is_refused(tables):
     folder, combined, images = tables
-    with pytest.raises(IntegrityError, match="its columns are not"):
-        read((folder, combined.drop(columns="fold"), images))
-
-
-def test_read_fold_table_refuses_other_columns(tables):
-    folder, combined, images = tables
-    with pytest.raises(IntegrityError, match="its columns are not"):
-        read((folder, combined.rename(columns={"subset": "split"}), images))
+    for other in (combined.drop(columns="fold"), combined.rename(columns={"subset": "split"})):
+        with pytest.raises(IntegrityError, match="its columns are not"):
+            read((folder, other, images))
 
 
 @pytest.mark.parametrize("text", [None, "healthCode,label\n0012,\n", ""])
