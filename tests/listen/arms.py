@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from tests.learn.graphs import octaves, settings_of
 from tests.learn.synthetic import fold_table
-from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
+from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, write_pool
 
-from evensong.audio.decode import read_wav, write_wav
+from evensong.audio.decode import read_wav
 from evensong.learn.embedding import open_graph
 from evensong.learn.head_choice import Choice, mean_macro_f1, run_arm
 
@@ -22,11 +22,7 @@ def write_arm(
     """The arm under folder/arms/tiny, with its model's file and its pool: 12 clips as long as a window, or shorter."""
     table = fold_table(n_groups=12, copies=0)
     model = settings_of(octaves() if graph is None else graph, folder / "tiny.onnx", **changes)
-    labels = table.drop_duplicates("row").set_index("item_id")["label"]
-    pool = {}
-    for seed, (item, label) in enumerate(labels.items()):
-        wave = tone(int(label), seed, 0.3 if seed % 4 == 0 else CLIP_SECONDS)
-        pool[str(item)] = write_wav(folder / f"{item}.wav", wave, RATE_HZ)
+    pool = write_pool(folder, table, CLIP_SECONDS)
     graph = open_graph("tiny", model)
     vectors = np.stack([graph.vector(read_wav(path)[0], RATE_HZ) for path in pool.values()])
     out = folder / "arms" / "tiny"

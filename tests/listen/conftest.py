@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from tests.learn.synthetic import NO_AUGMENT, fold_table, track_settings, train_settings
-from tests.listen.synthetic import CLASSES, MELS, RATE_HZ, Trained, tone
+from tests.listen.synthetic import CLASSES, MELS, RATE_HZ, Trained, write_pool
 
-from evensong.audio.decode import read_wav, write_wav
+from evensong.audio.decode import read_wav
 from evensong.audio.mel import frames_of, log_mel
 from evensong.learn.cv import Training, run_folds
 
@@ -15,11 +15,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Trained once a session; 12 clips, each longer than the model's window or shorter."""
     folder = tmp_path_factory.mktemp("trained")
     table = fold_table(n_groups=12, copies=0)
-    labels = table.drop_duplicates("row").set_index("item_id")["label"]
-    pool = {}
-    for seed, (item, label) in enumerate(labels.items()):
-        seconds = 0.3 if seed % 4 == 0 else 0.6
-        pool[str(item)] = write_wav(folder / f"{item}.wav", tone(int(label), seed, seconds), RATE_HZ)
+    pool = write_pool(folder, table, 0.6)
     waves = [read_wav(path)[0] for path in pool.values()]
     np.save(folder / "mels.npy", np.stack([log_mel(wave, RATE_HZ, MELS) for wave in waves]))
     made_with = MELS.model_dump() | {"sample_rate_hz": RATE_HZ, "n_frames": frames_of(MELS, RATE_HZ)}

@@ -1,16 +1,20 @@
 """What the tiny model of these tests is trained on: noisy tones, two classes."""
 
 import csv
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from evensong.audio.decode import write_wav
 from evensong.listen.found import Event
 from evensong.listen.predict import Request, predict
 from evensong.schemas import LogMels
 
+SRC = Path(__file__).parents[2] / "src"
 RATE_HZ = 8_000
 CLASSES = ["brook", 'file, a "owl"']  # the second is hostile to every table
 PROBS = [f"p_{name}" for name in CLASSES]
@@ -31,6 +35,29 @@ def tone(label: int, seed: int, seconds: float = 0.6) -> np.ndarray:
     time_s = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     wave = np.sin(2 * np.pi * (400 + 2_200 * label + rng.uniform(-60, 60)) * time_s)
     return (0.3 * wave + 0.03 * rng.standard_normal(time_s.size)).astype(np.float32)
+
+
+def write_pool(folder: Path, table: pd.DataFrame, seconds: float) -> dict[str, Path]:
+    """A WAV file for each item of a fold table, by its id: of so many seconds, and every fourth shorter."""
+    labels = table.drop_duplicates("row").set_index("item_id")["label"]
+    return {
+        str(item): write_wav(folder / f"{item}.wav", tone(int(label), seed, 0.3 if seed % 4 == 0 else seconds), RATE_HZ)
+        for seed, (item, label) in enumerate(labels.items())
+    }
+
+
+def modules_of(recording: Path, model: Path, out: Path) -> set[str]:
+    """What is loaded where predict listens to one recording and nothing else is done."""
+    script = (
+        "import sys; from pathlib import Path; from evensong.listen.predict import Request, predict\n"
+        "predict(Request([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), None, None, 0.5, 1))\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, recording, model, out],
+        env={"PYTHONPATH": str(SRC)}, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return set(done.stdout.split())
 
 
 def scores(request: Request) -> pd.DataFrame:

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from tests.learn.graphs import graph_of
 from tests.listen.arms import NIGHT, write_arm
-from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, scores, tone
+from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, modules_of, scores, tone
 
 from evensong.audio.decode import write_wav
 from evensong.errors import IntegrityError, ParamsError
@@ -25,8 +23,6 @@ from evensong.listen.survey import hear, read_ears
 from evensong.listen.thresholds import thresholds_tree
 from evensong.listen.windows import listening_of
 from evensong.run.text import write_json
-
-SRC = Path(__file__).parents[2] / "src"
 
 pytest.importorskip("onnxruntime")
 
@@ -93,14 +89,7 @@ def test_no_byte_depends_on_the_workers_and_torch_is_not_loaded(arm: Trained, re
         predict(request)
         written.append(request.out.read_bytes())
     assert written[0] == written[1]
-    script = (
-        "import sys; from pathlib import Path; from evensong.listen.predict import Request, predict\n"
-        "predict(Request([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), None, None, 0.5, 1))\n"
-        "sys.exit('torch' in sys.modules)"
-    )
-    first = next(iter(arm.pool.values()))
-    arguments = [str(first), str(arm.folder), str(tmp_path / "y.csv")]
-    subprocess.run([sys.executable, "-c", script, *arguments], env={"PYTHONPATH": str(SRC)}, check=True)
+    assert "torch" not in modules_of(next(iter(arm.pool.values())), arm.folder, tmp_path / "y.csv")
 
 
 def test_a_model_hears_no_more_of_a_recording_than_it_heard_of_the_pool(tmp_path: Path) -> None:

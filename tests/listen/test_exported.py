@@ -2,14 +2,12 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.listen.synthetic import CLASSES, MELS, RATE_HZ, tone
+from tests.listen.synthetic import CLASSES, MELS, RATE_HZ, modules_of, tone
 
 from evensong.audio.decode import write_wav
 from evensong.errors import IntegrityError, ResourceError
@@ -17,7 +15,6 @@ from evensong.listen import exported as exported_module
 from evensong.listen.exported import FORMAT, read_exported
 from evensong.listen.scorer import MelScorer
 
-SRC = Path(__file__).parents[2] / "src"
 SHAPE = (MELS.n_mels, 32)
 
 
@@ -104,11 +101,6 @@ def test_without_onnxruntime_the_message_says_what_to_install(tmp_path: Path, mo
 def test_torch_is_not_loaded(graph: Path, tmp_path: Path) -> None:
     """It is two thirds of the memory, and a second of every run."""
     path = write_wav(tmp_path / "one.wav", tone(0, 1, 1.2), RATE_HZ)
-    script = (
-        "import sys; from pathlib import Path; from evensong.listen.predict import Request, predict\n"
-        "predict(Request([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), None, None, 0.5, 1))\n"
-        "sys.exit(bool({'torch', 'timm', 'librosa', 'scipy.signal'} & set(sys.modules)))"
-    )
-    arguments = [str(path), str(graph), str(tmp_path / "out" / "x.csv")]
-    subprocess.run([sys.executable, "-c", script, *arguments], env={"PYTHONPATH": str(SRC)}, check=True)
+    loaded = modules_of(path, graph, tmp_path / "out" / "x.csv")
+    assert not {"torch", "timm", "librosa", "scipy.signal"} & loaded
     assert len(pd.read_csv(tmp_path / "out" / "x.csv")) == 1

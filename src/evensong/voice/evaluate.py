@@ -122,10 +122,10 @@ def cohort_facts(combined: pd.DataFrame, folds: list[int]) -> dict[str, Any]:
         folds: those that were trained.
     """
     combined = combined[combined["fold"].isin(folds)]
-    per_fold = [
+    per_fold: list[dict[str, Any]] = [
         {"fold": fold} | {subset: _counts(_part(combined, fold, subset)) for subset in SUBSETS} for fold in folds
     ]
-    trained = [_counts(_part(combined, fold, "train")) for fold in folds]
+    trained = [counts["train"] for counts in per_fold]
     return {
         "all": _counts(combined),
         "test": _counts(combined[combined["subset"] == "test"]),
@@ -269,15 +269,9 @@ def _mean_and_sd(values: list[float]) -> dict[str, float | None]:
 
 def _training_row(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     """A row of folds.csv with plain numbers; blank cells are null."""
-    plain: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, float) and not np.isfinite(value):
-            plain[str(name)] = None
-        elif isinstance(value, (float, np.floating)):
-            plain[str(name)] = rounded(float(value))
-        else:
-            plain[str(name)] = value
-    return plain
+    plain: dict[str, Any] = {str(name): value for name, value in row.items()}
+    numbers = {name: value for name, value in plain.items() if isinstance(value, float)}
+    return plain | {name: rounded(value) if np.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _patients(found: SubDatabase) -> Units:
