@@ -58,7 +58,7 @@ def test_small_classes_and_ids_are_not_told() -> None:
     scored = second_cohort.score_cohort(few.labelled(), SETTINGS)
     said = [*second_cohort.lines(few), *second_cohort.score_lines(few.labelled(), scored)]
     assert not [line for line in said if "sensitivity" in line or "3 of class 1" in line]
-    curves = second_cohort.curve_tables(few.labelled())
+    curves = second_cohort.curves_of(few.labelled())
     assert "second cohort" not in {*curves["roc"]["curve"], *curves["pr"]["curve"]}
     assert "00000000-0000-4000" not in json.dumps(tree) + " ".join(said) + "".join(map(str, curves.values()))
 

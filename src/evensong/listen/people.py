@@ -205,6 +205,6 @@ def _write_scores(out: Path, cohort: second_cohort.Cohort, survey: Demographics)
     write_json(path, second_cohort.summary_tree(cohort, scored, survey.labels, settings.confidence))
     tables = beside(out, ".tables")
     tables.mkdir(exist_ok=True)
-    for name, table in second_cohort.curve_tables(labelled).items():
+    for name, table in second_cohort.curves_of(labelled).items():
         write_csv(tables / f"{name}.csv", table, "%.6g", for_people=True)
     return [*second_cohort.score_lines(labelled, scored), f"all scores, no ids: {path}, {tables}"]

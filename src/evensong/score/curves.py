@@ -3,7 +3,7 @@
 Every row holds what its figure says and shows of the curve: a label with the area, and a colour. Chance is a curve too.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +44,7 @@ def pr_points(positive: Bools, scores: Floats) -> Points:
     return recall[-2::-1], precision[-2::-1]
 
 
-def roc_table(rankings: "dict[str, Ranking]", min_class: int = 1, others: Collection[str] = ()) -> pd.DataFrame:
+def roc_table(rankings: Mapping[str, Ranking], min_class: int = 1, others: Collection[str] = ()) -> pd.DataFrame:
     """ROC curves and the diagonal as rows curve, label, colour, point, fpr, tpr.
 
     Args:
@@ -55,7 +55,7 @@ def roc_table(rankings: "dict[str, Ranking]", min_class: int = 1, others: Collec
     return _curve_table(kept, others, roc_points, auroc, ("fpr", "tpr"), ((0, 1), (0, 1), 0.5))
 
 
-def pr_table(rankings: "dict[str, Ranking]", min_class: int = 1, others: Collection[str] = ()) -> pd.DataFrame:
+def pr_table(rankings: Mapping[str, Ranking], min_class: int = 1, others: Collection[str] = ()) -> pd.DataFrame:
     """Precision-recall curves and the mean prevalence as rows curve, label, ..., recall, precision; as `roc_table`."""
     kept = {name: one for name, one in rankings.items() if _rarer(one.positive) >= min_class}
     prevalence = float(np.mean([one.positive.mean() for one in kept.values()])) if kept else 0.0
@@ -63,7 +63,7 @@ def pr_table(rankings: "dict[str, Ranking]", min_class: int = 1, others: Collect
     return _curve_table(kept, others, pr_points, average_precision, ("recall", "precision"), chance)
 
 
-def calibration_table(sources: "dict[str, tuple[Ints, Floats, str]]", min_items: int = 1) -> pd.DataFrame:
+def calibration_table(sources: Mapping[str, tuple[Ints, Floats, str]], min_items: int = 1) -> pd.DataFrame:
     """Reliability as rows curve, label, colour, bin_from, predicted, observed, n.
 
     Args:
@@ -107,7 +107,7 @@ def thin(x: Floats, y: Floats) -> Ints:
 
 
 def _curve_table(
-    rankings: "dict[str, Ranking]",
+    rankings: Mapping[str, Ranking],
     others: Collection[str],
     points_of: Callable[[Bools, Floats], Points],
     area_of: Callable[[Bools, Floats], Floats],

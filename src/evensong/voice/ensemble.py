@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 
 from evensong.score import palette
-from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, binary_scores, make_bootstrap, points_of, rounded, score, trees
 from evensong.score.intervals import DIFFERENCE, INTERVAL
 from evensong.score.predictions import BASELINE, FUSED, Predictions, check_same_rows, fused_arms, in_part
 from evensong.schemas import Evaluate
 from evensong.score.within_folds import auroc_within
-from evensong.voice.disclosure import SMALLEST_COUNT, WITHHELD, told, told_split, untold_scores
+from evensong.voice.disclosure import WITHHELD, told, told_split, untold_scores
 from evensong.voice.fusion import METHODS, Members, best_member, fuse, member_weights, natural_share, validation_aurocs
-from evensong.voice.patients import AUROC_RULES, CHANCE, TOLD, Level, counts_of, level_of, units_of
+from evensong.voice.patients import AUROC_RULES, CHANCE, TOLD, Level, counts_of, curve_tables, level_of, units_of
 
 BEST = "best_single"
 CONTROL = "control"
@@ -248,22 +247,17 @@ def predictions_table(fusion: Fusion) -> pd.DataFrame:
 
 def plot_tables(fusion: Fusion) -> dict[str, pd.DataFrame]:
     """The plot tables of the fusion, by file name without its suffix."""
-    tests = {method: level.test for method, level in fusion.levels.items()}
-    rankings = {
-        _name(fusion, method): Ranking(test.labels == 1, test.probabilities[:, 1], palette.method(method))
-        for method, test in tests.items()
-    }
-    sources = {
-        _name(fusion, method): (test.labels, test.probabilities, palette.method(method))
-        for method, test in tests.items()
-        if method != "majority"  # a share of votes is no probability
-    }
-    return {
+    curves = curve_tables(
+        {
+            _name(fusion, method): (level.test.labels, level.test.probabilities, palette.method(method))
+            for method, level in fusion.levels.items()
+        }
+    )
+    is_vote = curves["calibration"]["curve"] == _name(fusion, "majority")  # a share of votes is no probability
+    return curves | {
+        "calibration": curves["calibration"][~is_vote],
         "scores": pd.DataFrame(_score_rows(fusion)),
         "differences": pd.DataFrame(_difference_rows(fusion)),
-        "roc": roc_table(rankings, SMALLEST_COUNT),
-        "pr": pr_table(rankings, SMALLEST_COUNT),
-        "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
     }
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from evensong.errors import DataError
 from evensong.learn.fold_table import SUBSETS
 from evensong.score import palette, scores
-from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table, training_table
+from evensong.score.curves import training_table
 from evensong.score.estimates import (
     NO_INTERVAL,
     Scored,
@@ -32,7 +32,7 @@ from evensong.score.probability_scores import N_CALIBRATION_BINS
 from evensong.score.predictions import Predictions, TrainingRun, in_part
 from evensong.params import Section
 from evensong.schemas import Evaluate
-from evensong.voice.disclosure import SMALLEST_COUNT, told, untold_scores
+from evensong.voice.disclosure import told, untold_scores
 from evensong.voice.patients import (
     AUROC_RULES,
     CHANCE,
@@ -40,6 +40,7 @@ from evensong.voice.patients import (
     TOLD,
     Level,
     counts_of,
+    curve_tables,
     levels_of,
     not_the_cohort,
     units_of,
@@ -197,21 +198,16 @@ def _n_still(test: Predictions) -> int:
 
 def plot_tables(found: Mapping[int, SubDatabase]) -> dict[str, pd.DataFrame]:
     """The plot tables of all sub-databases, by file name without its suffix."""
-    rankings, sources = {}, {}
+    drawn = {}
     for subdb, one in found.items():
-        units, colour = _patients(one), palette.subdb(subdb)
-        name = str(in_part(f"subdb{subdb}", one.run.part))
-        rankings[name] = Ranking(units.labels == 1, units.probabilities[:, 1], colour)
-        sources[name] = (units.labels, units.probabilities, colour)
-    return {
+        units = _patients(one)
+        drawn[str(in_part(f"subdb{subdb}", one.run.part))] = (units.labels, units.probabilities, palette.subdb(subdb))
+    return curve_tables(drawn) | {
         "training": pd.concat([_training_curves(subdb, one.run) for subdb, one in found.items()], ignore_index=True),
         "scores": pd.DataFrame([row for subdb, one in found.items() for row in _score_rows(subdb, one)]),
         "confusion": pd.DataFrame(
             [row for subdb, one in found.items() for row in _confusion_rows(subdb, one)], columns=_CONFUSION
         ),
-        "roc": roc_table(rankings, SMALLEST_COUNT),
-        "pr": pr_table(rankings, SMALLEST_COUNT),
-        "calibration": calibration_table(sources, min_items=SMALLEST_COUNT),
     }
 
 

@@ -1,15 +1,19 @@
 """Predictions of one cohort's folds -> decisions and scored units, by image and by patient."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from evensong.errors import DataError
+from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Units
 from evensong.score.intervals import BY_FOLD
 from evensong.score.predictions import Predictions, TrainingRun
 from evensong.score.probability_scores import Threshold, youden_threshold
 from evensong.score.scores import Floats, Ints
+from evensong.voice.disclosure import SMALLEST_COUNT
 
 LEVELS = ("patient", "image")
 HEADLINE = ("auroc", "balanced_accuracy")
@@ -85,6 +89,20 @@ def counts_of(predictions: Predictions) -> tuple[int, int]:
     """Items, and items of class 1; one that several folds predict counts once."""
     items = predictions.table.drop_duplicates("item_id")
     return len(items), int(items["label"].sum())
+
+
+def curve_tables(drawn: Mapping[str, tuple[Ints, Floats, str]]) -> dict[str, pd.DataFrame]:
+    """ROC, precision-recall and calibration, by file name; no curve of a class and no bin of few patients.
+
+    Args:
+        drawn: labels (n,), probabilities (n, 2) and colour by name of the curve.
+    """
+    rankings = {name: Ranking(labels == 1, given[:, 1], colour) for name, (labels, given, colour) in drawn.items()}
+    return {
+        "roc": roc_table(rankings, SMALLEST_COUNT),
+        "pr": pr_table(rankings, SMALLEST_COUNT),
+        "calibration": calibration_table(drawn, min_items=SMALLEST_COUNT),
+    }
 
 
 def not_the_cohort(part: str) -> str:

@@ -10,14 +10,13 @@ import pandas as pd
 from evensong.schemas import Evaluate
 from evensong.score import palette
 from evensong.score.clinical import calibration_line, count_decisions, decision_scores
-from evensong.score.curves import Ranking, calibration_table, pr_table, roc_table
 from evensong.score.estimates import Estimate, Scored, Units, binary_scores, make_bootstrap, rounded, score, trees
 from evensong.score.intervals import INTERVAL
 from evensong.score.probability_scores import brier, calibration_error
 from evensong.voice.decision import RULES
 from evensong.voice.disclosure import SMALLEST_COUNT, told, told_split, untold_scores
 from evensong.score.judges import Judge
-from evensong.voice.patients import two_columns
+from evensong.voice.patients import curve_tables, two_columns
 
 _NAME = "second cohort"
 _RULES = RULES | {
@@ -174,17 +173,10 @@ def _at_prevalence(labelled: pd.DataFrame, prevalence: float) -> dict[str, float
     return {"stated": prevalence} | {name: rounded(float(value)) for name, value in values.items()}
 
 
-def curve_tables(labelled: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """ROC, precision-recall and calibration by file name; without curves where a class has few people."""
-    units, colour = _units(labelled), palette.method("soft_mean")
-    rankings = {_NAME: Ranking(units.labels == 1, units.probabilities[:, 1], colour)}
-    return {
-        "roc": roc_table(rankings, SMALLEST_COUNT),
-        "pr": pr_table(rankings, SMALLEST_COUNT),
-        "calibration": calibration_table(
-            {_NAME: (units.labels, units.probabilities, colour)}, min_items=SMALLEST_COUNT
-        ),
-    }
+def curves_of(labelled: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """`curve_tables` of the score."""
+    units = _units(labelled)
+    return curve_tables({_NAME: (units.labels, units.probabilities, palette.method("soft_mean"))})
 
 
 def score_lines(labelled: pd.DataFrame, scored: Scored) -> list[str]:
