@@ -16,7 +16,7 @@ from evensong.audio.mel import samples_of, transform_of
 from evensong.errors import IntegrityError
 from evensong.night.pool_files import PoolFile, pool_files
 from evensong.schemas import NightMels
-from evensong.score.predictions import TrainingRun
+from evensong.score.predictions import TrainingRun, originals_of
 
 MOST_BYTES = 11_000_000  # of pictures and sounds, in base64; the page with all its words stays under 15 MB
 MOST_CLIPS = 400
@@ -60,8 +60,7 @@ class Cell:
 
 def tested_clips(run: TrainingRun) -> list[Clip]:
     """Original test clips, those first whose true class was given the least probability."""
-    test = run.predictions.subset("test")
-    test = test.where(test.table["is_original"])
+    test = originals_of(run.predictions.subset("test"))
     chosen = test.probabilities.argmax(axis=1) if len(test.labels) else []
     clips = [
         Clip(name, source, run.classes[label], run.classes[guess], float(given[guess]), float(given[label]))

@@ -145,33 +145,27 @@ def _subdb_figure(subdbs: Mapping[str, Any]) -> Markup:
 
 def _curve_figures() -> list[tuple[str, Markup]]:
     """ROC, precision over recall and calibration of the fused methods."""
-    kinds = {
-        "roc": ("ROC by patient, pooled", "false positive rate", "true positive rate", "fpr", "tpr"),
-        "pr": ("Precision and recall by patient", "recall", "precision", "recall", "precision"),
-        "calibration": (
-            *("Calibration by patient", "predicted probability of class 1", "share of class 1"),
-            *("predicted", "observed"),
-        ),
-    }
-    figures = []
-    for file, (title, x_name, y_name, x, y) in kinds.items():
-        is_calibration = file == "calibration"
-        curves = curves_of(_ENSEMBLE / f"{file}.csv", x, y, dots=is_calibration)
-        curves += [svg.DIAGONAL] if is_calibration else []
-        figures.append((title, svg.lines(curves, title, (x_name, y_name))))
-    return figures
+    kinds = (
+        ("roc", "ROC by patient, pooled", ("false positive rate", "true positive rate"), ("fpr", "tpr")),
+        ("pr", "Precision and recall by patient", ("recall", "precision"), ("recall", "precision")),
+    )
+    figures = [
+        (title, svg.lines(curves_of(_ENSEMBLE / f"{file}.csv", *columns), title, labels))
+        for file, title, labels, columns in kinds
+    ]
+    title, labels = "Calibration by patient", ("predicted probability of class 1", "share of class 1")
+    dots = curves_of(_ENSEMBLE / "calibration.csv", "predicted", "observed", dots=True)
+    return [*figures, (title, svg.lines([*dots, svg.DIAGONAL], title, labels))]
 
 
 def _training_figure(history: pd.DataFrame) -> Markup:
     """Training loss by epoch, a line a sub-database: the mean over its folds."""
     means = history.groupby(["subdb", "epoch"], as_index=False)["train_loss"].mean()
-    curves = [
-        svg.Curve(
-            f"sub-database {subdb}", list(zip(one["epoch"], one["train_loss"], strict=True)), palette.subdb(subdb)
-        )
-        for subdb in sorted(means["subdb"].astype(int).unique())
-        for one in [means[means["subdb"] == subdb]]
-    ]
+    curves = []
+    for number in sorted(means["subdb"].astype(int).unique()):
+        one = means[means["subdb"] == number]
+        points = list(zip(one["epoch"], one["train_loss"], strict=True))
+        curves.append(svg.Curve(f"sub-database {number}", points, palette.subdb(number)))
     reach = (1, max(2.0, history["epoch"].max()))
     return svg.lines(
         curves, "Mean training loss over folds", ("epoch", "loss"), reach, (0, float(means["train_loss"].max()))
