@@ -12,12 +12,12 @@ from evensong.voice.cohort import read_demographics, read_given_splits, refuse_s
 from evensong.voice.splits import COMMON_NAME, make_splits, read_accounts, read_labels, read_splits, write_splits
 
 CANARY = "00000000-0000-4000-8000-00000000cafe"
-
-
 NO = ("False", "FALSE", "false", "0", "0.0", "no", "F", " n ")
-
-
 YES = ("True", "TRUE", "true", "1", "1.0", "Yes", "t", "Y")
+BLANK = (
+    *("", "  ", "NA", "n/a", "nan", "NULL", "None", " unknown ", "Prefer not to answer"),
+    *("Don't know", "Don\u2019t Know"),
+)
 
 
 def survey(tmp_path, *rows, header="healthCode,professional-diagnosis"):
@@ -28,21 +28,6 @@ def survey(tmp_path, *rows, header="healthCode,professional-diagnosis"):
 
 def read_labels_of(path, column="professional-diagnosis", values=None):
     return read_demographics(path, VoiceLabels(column=column, values=values))
-
-
-BLANK = (
-    "",
-    "  ",
-    "NA",
-    "n/a",
-    "nan",
-    "NULL",
-    "None",
-    "Don't know",
-    "Don\u2019t Know",
-    "Prefer not to answer",
-    " unknown ",
-)
 
 
 @pytest.mark.fault("E16", "E17", "E18")
@@ -168,11 +153,7 @@ def test_read_demographics_does_not_depend_on_row_order(tmp_path, diagnoses, ran
 
 
 HEADER = "fold_iteration,healthCode,subset"
-
-
 COMMON = [f"{fold},{subset}{fold},{subset}" for fold in range(3) for subset in ("val", "test")]
-
-
 TRAIN = [f"{fold},{patient},train" for fold in range(3) for patient in ("x", "y", CANARY)]
 
 

@@ -22,8 +22,6 @@ from evensong.voice.splits import (
 )
 
 SUBDBS = [1, 3, 5, 9]
-
-
 SIZES = st.integers(4, 14).flatmap(lambda low: st.tuples(st.integers(low, 40), st.integers(low, 40), st.just(low)))
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 PATH = click.Path(path_type=Path)
-TRACKS = ("night", "voice")
 
 
 class Leaf(click.Command):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from evensong.commands.frame import PATH, TRACKS, as_json, leaf, print_json
+from evensong.commands.frame import PATH, as_json, leaf, print_json
 from evensong.errors import ParamsError
+from evensong.report.headline import TRACKS
 
 
 @leaf("results", "evensong results", "evensong results night", "evensong results --json")
