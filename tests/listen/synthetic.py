@@ -3,8 +3,9 @@
 import csv
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,12 @@ def modules_of(recording: Path, model: Path, out: Path) -> set[str]:
         env={"PYTHONPATH": str(SRC)}, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     return set(done.stdout.split())
+
+
+def request_of(model: Path, folder: Path, /, *named: Path, **changes: Any) -> Request:
+    """All windows of recordings, in a table below a folder."""
+    out = folder / "out" / "scores.csv"
+    return replace(Request(named, model, out, None, None, 0.5, 1, all_windows=True), **changes)
 
 
 def scores(request: Request) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """predict with the arm of an embedding: what its stages said of their clips, and who is refused."""
 
+import functools
 import json
 import shutil
 from dataclasses import replace
@@ -11,14 +12,14 @@ import pytest
 from onnx import TensorProto, helper
 from tests.learn.graphs import graph_of
 from tests.listen.arms import NIGHT, write_arm
-from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, modules_of, scores, tone
+from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, modules_of, request_of, scores, tone
 
 from evensong.audio.decode import write_wav
 from evensong.errors import IntegrityError, ParamsError
 from evensong.learn.head_choice import card_digest
 from evensong.listen.arm import read_arm_to_listen
 from evensong.listen.listeners import fold_paths, read_listener
-from evensong.listen.predict import Request, predict
+from evensong.listen.predict import predict
 from evensong.listen.survey import hear, read_ears
 from evensong.listen.thresholds import thresholds_tree
 from evensong.listen.windows import listening_of
@@ -40,11 +41,7 @@ def own(arm: Trained, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def request_for(arm: Trained, tmp_path: Path):
-    def make(*named: Path, **changes) -> Request:
-        out = tmp_path / "out" / "scores.csv"
-        return replace(Request(named, arm.folder, out, None, None, 0.5, 1, all_windows=True), **changes)
-
-    return make
+    return functools.partial(request_of, arm.folder, tmp_path)
 
 
 def reseal(folder: Path, **changes) -> None:

@@ -1,5 +1,6 @@
 """Scores of recordings against those of training, and what becomes of files that cannot be used."""
 
+import functools
 import json
 import os
 import shutil
@@ -16,25 +17,21 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
-from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, read_selections, scores, tone
+from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, read_selections, request_of, scores, tone
 
 from evensong.audio.decode import write_wav
 from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module
 from evensong.listen.clock import Clock, Hours
-from evensong.listen.predict import Request, predict
+from evensong.listen.predict import predict
 
 SRC = Path(__file__).parents[2] / "src"
 
 
 @pytest.fixture
 def request_for(trained: Trained, tmp_path: Path):
-    def make(*named: Path, **changes) -> Request:
-        out = tmp_path / "out" / "scores.csv"
-        return replace(Request(named, trained.folder, out, None, None, 0.5, 1, all_windows=True), **changes)
-
-    return make
+    return functools.partial(request_of, trained.folder, tmp_path)
 
 
 def stored(trained: Trained, fold: int) -> pd.DataFrame:
