@@ -18,16 +18,9 @@ from hypothesis import strategies as st
 from tests.privileges import without_root
 
 from evensong.audio import codecs, wav
-from evensong.audio.decode import (
-    AUDIO_SUFFIXES,
-    UNREAD_SUFFIXES,
-    Decoded,
-    decode,
-    downmix,
-    inspect,
-    pcm_digest,
-    resample,
-)
+from evensong.audio.containers import AUDIO_SUFFIXES
+from evensong.audio.decode import Decoded, decode, downmix, inspect, pcm_digest, resample
+from evensong.audio.unread import UNREAD_SUFFIXES
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
 

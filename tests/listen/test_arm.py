@@ -15,7 +15,7 @@ from tests.learn.graphs import graph_of
 from tests.listen.arms import NIGHT, write_arm
 from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError
 from evensong.learn.head_choice import card_digest
 from evensong.listen.arm import read_arm_to_listen

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from evensong.audio.decode import read_wav
 from evensong.audio.mel import log_mel
+from evensong.audio.wav import read_wav
 from evensong.errors import DataError, IntegrityError, ResourceError
 from evensong.night.mels import unused_sound, write_mels
 from evensong.night.plan import plan_pool

@@ -14,30 +14,8 @@ import soxr
 from evensong.audio import containers
 from evensong.audio.codecs import BLOCK_FRAMES, Stream, open_samples
 from evensong.audio.quality import ClipStats, check_content, measure
-from evensong.audio.unread import UNREAD_SUFFIXES
-from evensong.audio.wav import read_wav, write_wav
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
-
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "UNREAD_SUFFIXES",
-    "ClipStats",
-    "Decoded",
-    "deadline_s",
-    "decode",
-    "downmix",
-    "hear_mono",
-    "inspect",
-    "open_mono",
-    "open_stream",
-    "pcm_digest",
-    "read_wav",
-    "resample",
-    "write_wav",
-]
-
-AUDIO_SUFFIXES = frozenset(containers.SUFFIXES)
 
 _RATES_HZ = (1_000, 500_000)
 _MAX_CHANNELS = 8

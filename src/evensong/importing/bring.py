@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evensong.audio.decode import AUDIO_SUFFIXES
+from evensong.audio.containers import AUDIO_SUFFIXES
 from evensong.errors import DataError, ParamsError
 from evensong.importing.copying import Fate, copy, fate_of
 from evensong.importing.layouts import SURVEY, look

@@ -9,9 +9,8 @@ from evensong.errors import DataError, InputFault, ParamsError
 from evensong.importing.plan import Layout, Plan, left_of
 from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import read_table
-from evensong.intake.listing import Entry, list_files
+from evensong.intake.listing import AUDIO, Entry, list_files
 from evensong.intake.names import name_fault, nfc, printable, some_of
-from evensong.night.classes import CLIPS
 from evensong.night.field import RECORDINGS_FILE
 from evensong.night.sources import GROUPS_FILE
 from evensong.voice.cohort import HEALTH_CODE
@@ -43,7 +42,7 @@ def look(source: Path, layout: Layout | None = None, label_column: str | None = 
     if not source.is_dir():
         raise DataError(f"{source}: no such folder")
     try:
-        entries = list_files(source, CLIPS)
+        entries = list_files(source, AUDIO)
         found = {layout} if layout else {name for name, fits in _FITS.items() if fits(source, entries, label_column)}
         if not found:
             raise DataError(_fits_none(source, entries, label_column))
@@ -228,7 +227,7 @@ def _plan_field(source: Path, entries: list[Entry], column: str | None) -> Plan:
 
 def _plan_cohort(source: Path, _entries: list[Entry], _column: str | None) -> Plan:
     entries = list_files(source, RECORDINGS)
-    tables = [one for one in list_files(source, CLIPS) if one.reason == "not audio"]
+    tables = [one for one in list_files(source, AUDIO) if one.reason == "not audio"]
     survey = _the_table(source, tables, (HEALTH_CODE,))
     lists = {f"cohort/splits/{PurePosixPath(path).name}": path for path in _tables(tables) if _is_split_list(path)}
     files = {SURVEY: survey, **lists}

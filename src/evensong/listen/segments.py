@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from evensong.audio.augment import limit_peak
-from evensong.audio.decode import open_mono, write_wav
+from evensong.audio.decode import open_mono
+from evensong.audio.wav import write_wav
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import unique_slugs
 from evensong.keys import keyed_hash

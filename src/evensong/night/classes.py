@@ -4,13 +4,11 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from evensong.audio.decode import AUDIO_SUFFIXES, UNREAD_SUFFIXES
 from evensong.errors import DataError
-from evensong.intake.listing import Entry, Kind, ignored_rule, items_of, list_files, sort_key
+from evensong.intake.listing import AUDIO, Entry, ignored_rule, items_of, list_files, sort_key
 from evensong.intake.names import name_fault, nfc, printable
 from evensong.night.sources import GROUPS_FILE
 
-CLIPS = Kind("audio", AUDIO_SUFFIXES, UNREAD_SUFFIXES)
 _LAYOUT = "put one folder of recordings a class into it, such as {root}/asio_flammeus/*.wav"
 
 
@@ -36,7 +34,7 @@ def list_clips(root: Path, *, recursive: bool, least: int = 2) -> tuple[list[str
         for folder in folders.values():
             if not recursive:
                 _refuse_nested(root / folder)
-            entries += list_files(root, CLIPS, inside=folder)
+            entries += list_files(root, AUDIO, inside=folder)
     except OSError as error:
         raise DataError(f"{printable(error.filename)}: the folder cannot be read ({error.strerror})") from error
     return sorted(folders), sorted(entries, key=lambda entry: sort_key(entry.path))

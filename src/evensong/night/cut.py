@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from evensong.audio.augment import limit_peak
-from evensong.audio.decode import open_mono, write_wav
+from evensong.audio.decode import open_mono
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.listing import ignored_rule
 from evensong.intake.names import nfc, unique_slugs

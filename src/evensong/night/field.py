@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evensong.audio.decode import AUDIO_SUFFIXES, UNREAD_SUFFIXES, open_stream
+from evensong.audio.decode import open_stream
 from evensong.errors import DataError, InputFault
 from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import Problems, read_table
-from evensong.intake.listing import Entry, Kind, list_files
+from evensong.intake.listing import AUDIO, Entry, list_files
 from evensong.intake.names import counted, name_fault, nfc, printable
 from evensong.intake.opening import equal_contents, open_all
 from evensong.intake.problems import tell_names
@@ -28,7 +28,6 @@ RECORDING_COLUMNS = [
     *("duplicate_of", "warnings"),
 ]
 FILE_MISSING = "file missing"
-_RECORDINGS = Kind("audio", AUDIO_SUFFIXES, UNREAD_SUFFIXES)
 _LONGEST_S = 36_000.0  # ten hours at a hundredth of real time: the deadline of one recording
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # What programs append to a recording's name to call its table.
@@ -67,7 +66,7 @@ def read_field(root: Path, settings: NightCut, *, group_pattern: str | None, wor
         IntegrityError: a recording changed while it was read.
     """
     try:
-        entries = list_files(root, _RECORDINGS) if root.is_dir() else []
+        entries = list_files(root, AUDIO) if root.is_dir() else []
     except OSError as error:
         raise DataError(f"{printable(error.filename)}: the folder cannot be read ({error.strerror})") from error
     recordings, opened = _open_recordings(root, entries, group_pattern, workers)
