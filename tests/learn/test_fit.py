@@ -11,6 +11,7 @@ from tests.learn.synthetic import NO_AUGMENT, fold_table, labels_of, track_setti
 
 from evensong.errors import DataError, ParamsError, ResourceError
 from evensong.keys import keyed_generator
+from evensong.learn import resume
 from evensong.learn.device import batch_reader
 from evensong.learn.fit import Fitted, Fold, Trainer, fit_fold, learning_rate_at, shuffled_batches
 from evensong.learn.fold_table import Subset, items_of, subset_of
@@ -36,7 +37,7 @@ def _store(folder: Path) -> ArrayStore:
 
 
 def _fit(folder: Path, fold: Fold) -> Fitted:
-    return fit_fold(fold, _store(folder), FoldState(folder / "state", 1e9), lambda _: None)
+    return fit_fold(fold, _store(folder), FoldState(folder / "state"), lambda _: None)
 
 
 def _same(one: Fitted, other: Fitted) -> bool:
@@ -71,10 +72,13 @@ def test_what_ran_before_in_the_process_does_not_show(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-def test_continued_training_ends_as_the_uninterrupted_one(tmp_path: Path, ema_decay: float) -> None:
+def test_continued_training_ends_as_the_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float
+) -> None:
     fold = _fold(epochs=4, ema_decay=ema_decay)
     whole = _fit(tmp_path, fold)
-    state = FoldState(tmp_path / "killed", 0.0)
+    monkeypatch.setattr(resume, "SAVE_EVERY_S", 0.0)
+    state = FoldState(tmp_path / "killed")
 
     def stop_after_two(row: Any) -> None:
         if row.epoch == 3:

@@ -161,7 +161,7 @@ from evensong.learn.resume import JobState
 from evensong.learn.store import ArrayStore
 from tests.learn.synthetic import training
 torch.set_deterministic_debug_mode("error")
-task = _task(training(Path(sys.argv[1])), 0, Path("out"), JobState("key", 30.0), single=True)
+task = _task(training(Path(sys.argv[1])), 0, Path("out"), JobState("key"), single=True)
 trainer = Trainer(task.fold, ArrayStore(task.arrays))
 trainer.train_epoch(1)
 assert not {"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)

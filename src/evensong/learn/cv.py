@@ -60,7 +60,7 @@ class _Task:
     shows_epochs: bool
 
 
-def run_folds(training: Training, out: Path, workers: int, save_every_s: float = 30.0) -> JobState:
+def run_folds(training: Training, out: Path, workers: int) -> JobState:
     """Train the chosen folds and write the training folder; finished folds of a killed run are not redone.
 
     Writes predictions.csv, history.csv, folds.csv, classes.json and fold_NN/ (model, card, curves).
@@ -68,7 +68,6 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
     Args:
         out: the folder to write; it must not exist yet.
         workers: processes; no result depends on it.
-        save_every_s: seconds of training between two saved epochs of a fold.
 
     Returns:
         The job's state, to be pruned once the outputs are in place.
@@ -84,7 +83,7 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
     check_fold_table(training.table, len(training.classes), store.shape[0])
     numbers = choose_folds(training.table, training.track.folds)
     check_model_name(training.track.model)
-    state = JobState(_key(training), save_every_s)
+    state = JobState(_key(training))
     out.mkdir(parents=True)
     tasks = [_task(training, number, out, state, single=len(numbers) == 1) for number in numbers]
     # Forking must find no thread pool here: a child would wait for its threads for ever.
