@@ -17,7 +17,7 @@ from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
 
 from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError
-from evensong.learn.head_choice import card_digest
+from evensong.learn.card import card_digest
 from evensong.listen.arm import read_arm_to_listen
 from evensong.listen.listeners import fold_paths, read_listener
 from evensong.listen.predict import Request, predict
