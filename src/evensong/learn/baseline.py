@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evensong.learn.fold_table import check_fold_table
 from evensong.learn.head_folds import fit_folds, write_folds
 from evensong.learn.store import ArrayStore
 from evensong.run.parallel import map_tasks
@@ -58,7 +57,6 @@ def run_baseline(
     Raises:
         EvensongError: as `fit_folds`, or arrays are not what they should be.
     """
-    check_fold_table(table, len(classes), ArrayStore(arrays).shape[0])
     fitted = fit_folds("logistic", table, statistics_of(arrays, workers), len(classes), folds, workers)
     write_folds(out, table, fitted, classes)
 
