@@ -11,13 +11,13 @@ import torch
 from tqdm import tqdm
 
 from evensong.learn.device import pin_instruction_set
-from evensong.learn.fit import EVALUATED, Epoch, Fitted, Floats, Fold, fit_fold
+from evensong.learn.fit import EVALUATED, Epoch, Fitted, Fold, fit_fold
 from evensong.learn.models import check_model_name, input_size
 from evensong.learn.resume import Facts, FoldState, JobState, job_key
 from evensong.learn.saved import write_model, write_run
-from evensong.score.scores import balanced_accuracy_from, confusion, macro_f1_from
+from evensong.score.scores import Floats, balanced_accuracy_from, confusion, macro_f1_from
 from evensong.learn.store import ArrayStore, digest_of
-from evensong.learn.fold_table import SUBSETS, Subset, check_fold_table, choose_folds, items_of, subset_of
+from evensong.learn.fold_table import SUBSETS, Subset, check_fold_table, choose_folds, items_of, predicted, subset_of
 from evensong.run.parallel import map_tasks
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import TrackTrain, Train
@@ -175,7 +175,7 @@ def _card(task: _Task, fitted: Fitted, store: ArrayStore) -> Facts:
 def _write_tables(training: Training, out: Path, folds: list[Fold], fitted: list[Fitted]) -> None:
     each = list(zip(folds, fitted, strict=True))
     predictions = [
-        _predictions(items_of(training.table, fold.number, subset), result.probs[subset])
+        predicted(items_of(training.table, fold.number, subset), result.probs[subset])
         for fold, result in each
         for subset in EVALUATED
     ]
@@ -186,12 +186,6 @@ def _write_tables(training: Training, out: Path, folds: list[Fold], fitted: list
     rows = [_fold_row(*pair) | {"n_folds": n_folds} for pair in each]
     write_csv(out / "folds.csv", pd.DataFrame(rows), float_format="%.9g")
     write_json(out / "classes.json", {"classes": list(training.classes)})
-
-
-def _predictions(items: pd.DataFrame, probs: Floats) -> pd.DataFrame:
-    """Items with one probability column a class; (n_items, n_classes) in the items' order."""
-    named = items[["fold", "subset", "item_id", "group", "is_original", "label"]].astype({"is_original": int})
-    return named.assign(**{f"p{label}": probs[:, label] for label in range(probs.shape[1])})
 
 
 def _fold_row(fold: Fold, fitted: Fitted) -> Facts:
