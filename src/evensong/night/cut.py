@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -72,22 +73,14 @@ def classes_of(rows: pd.DataFrame, settings: NightCut) -> pd.DataFrame:
     rows.loc[is_open & ~is_wanted, "outcome"] = NOT_WANTED
     unfit = rows["class_name"].map(lambda name: "/" in name or name in (".", "..") or ignored_rule(name) is not None)
     rows.loc[is_open & is_wanted & unfit, ["outcome", "detail"]] = [NOT_A_CLASS, "map it in night.cut.label_map"]
-    names = sorted(set(rows.loc[rows["outcome"] == "", "class_name"]))
-    alike = [(one, other) for one, other in zip(_folded(names), _folded(names)[1:], strict=False) if _same(one, other)]
+    names = sorted(set(rows.loc[rows["outcome"] == "", "class_name"]), key=lambda name: (name.casefold(), name))
+    alike = [(one, other) for one, other in pairwise(names) if one.casefold() == other.casefold()]
     if alike:
         raise DataError(
             f"labels {alike[0][0]!r} and {alike[0][1]!r} differ only in upper and lower case; make them one in "
             "night.cut.label_map"
         )
     return rows
-
-
-def _folded(names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: (name.casefold(), name))
-
-
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
 
 
 def plan_recording(
