@@ -1,7 +1,7 @@
 """data/night -> its class folders and every entry in and beside them; nothing is opened here."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from evensong.errors import DataError
@@ -77,14 +77,10 @@ def _check_class(root: Path, item: "os.DirEntry[str]", others: Mapping[str, str]
         raise DataError(f"{where}: a class folder with this name cannot be used ({fault}); rename it")
     if item.is_symlink():
         raise DataError(f"{where}: a class folder must not be a link; put the folder itself there")
-    twin = _twin(item.name, others)
+    twin = next((other for other in others if nfc(item.name).lower() == other.lower()), None)
     if twin is not None:
         what = "their Unicode form" if nfc(item.name) in others else "upper and lower case"
         raise DataError(f"{where} and {root}/{twin}: two class folders differ only in {what}; rename or merge one")
-
-
-def _twin(name: str, others: Iterable[str]) -> str | None:
-    return next((other for other in others if nfc(name).lower() == other.lower()), None)
 
 
 def _refuse_nested(folder: Path) -> None:
