@@ -321,7 +321,7 @@ def test_preset_split_takes_the_folds_and_measures_them():
     crows = pool_of([("crow", "c"), ("crow", "d"), ("crow", "e"), ("crow", "e")])
     pool = pd.concat([owls, crows, crows.head(2).assign(is_augmented=1)])
     values = dict.fromkeys(pool["original_file"], "7") | {"owl/2.wav": "9", "crow/2.wav": "9", "crow/3.wav": "9"}
-    split = preset_split(pool, values, n_parts=2, order=["7", "9"])
+    split = preset_split(pool, values, order=["7", "9"])
     assert split.parts == {"a": 0, "b": 1, "c": 0, "d": 0, "e": 1}
     expected = pd.DataFrame(
         {
@@ -339,4 +339,4 @@ def test_preset_split_refuses_a_source_in_two_folds():
     pool = pool_of([("owl", "a"), ("owl", "c"), ("owl", "c"), ("owl", "b")])
     values = dict(zip(pool["original_file"], ["1", "2", "1", "2"], strict=True))
     with pytest.raises(DataError, match=r"1 source with clips in two preset folds \(such as 'c'\)"):
-        preset_split(pool, values, n_parts=2, order=["1", "2"])
+        preset_split(pool, values, order=["1", "2"])
