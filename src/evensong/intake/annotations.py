@@ -17,6 +17,7 @@ from evensong.errors import InputFault
 from evensong.intake.names import name_fault, nfc
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
 BAD_ROW, REPEATED = "bad row", "repeated view"
 Kind = Literal["audacity", "raven", "table"]
 
@@ -24,7 +25,6 @@ _MOST_BYTES = 1 << 28
 _POINT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _UNKNOWN = (float("nan"), float("nan"))
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
 # Header cells in lower case without spaces and signs, the first that is there counts.
 _ROLES = {
     "file": (
@@ -228,15 +228,15 @@ def _row(line: int, cells: list[str], n_columns: int, columns: Mapping[str, int]
     row = Annotation(
         *(line, nfc(found.get("file", "")), *_UNKNOWN, nfc(found.get("label", ""))),
         annotator=nfc(found.get("annotator", "")),
-        exhaustive=_TRUTH.get(exhaustive),
-        reviewed=bool(_TRUTH.get(reviewed)),
+        exhaustive=TRUTH.get(exhaustive),
+        reviewed=bool(TRUTH.get(reviewed)),
     )
     if any(padded[n_columns:]):
         separated = "; a decimal comma needs quotes here, or tabs between the columns"
         row = _bad(row, f"{len(cells)} cells, the header has {n_columns}{separated}")
-    elif exhaustive not in _TRUTH:
+    elif exhaustive not in TRUTH:
         row = _bad(row, f"exhaustive {found['exhaustive']!r}; write true or false")
-    elif reviewed not in _TRUTH:
+    elif reviewed not in TRUTH:
         row = _bad(row, f"reviewed {found['reviewed']!r}; write true or false")
     return _Cells(row, found["begin"], found["end"], found.get("file_offset", ""))
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from evensong.audio.decode import open_stream
 from evensong.errors import DataError, InputFault
-from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
+from evensong.intake.annotations import TABLE_SUFFIXES, TRUTH, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import Problems, read_table
 from evensong.intake.listing import AUDIO, Entry, list_files
 from evensong.intake.names import counted, name_fault, nfc, printable
@@ -29,7 +29,6 @@ RECORDING_COLUMNS = [
 ]
 FILE_MISSING = "file missing"
 _LONGEST_S = 36_000.0  # ten hours at a hundredth of real time: the deadline of one recording
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # What programs append to a recording's name to call its table.
 _TABLE_NAME = re.compile(
     r"(\.Table\.\d+)?(\.BirdNET)?([._](selections?|labels?|annotations?))?(\.table)?$", re.IGNORECASE
@@ -236,7 +235,7 @@ def _listed(root: Path, names: _Names) -> tuple[dict[str, bool], list[str]]:
     problems, missing = Problems(path), []
     listed: dict[str, bool] = {}
     for line, called, said in zip(table.lines, table.values["recording"], table.values["exhaustive"], strict=True):
-        truth = _TRUTH.get(said.strip().casefold())
+        truth = TRUTH.get(said.strip().casefold())
         if truth is None or not called.strip():
             problems.add(line, f"exhaustive is {said!r}; write true or false, and a recording beside it")
             continue
