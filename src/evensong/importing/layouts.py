@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from evensong.errors import DataError, InputFault, ParamsError
-from evensong.importing.plan import Layout, Plan, left_of
+from evensong.importing.plan import Layout, Plan
 from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import read_table
 from evensong.intake.listing import AUDIO, Entry, list_files
@@ -163,7 +163,7 @@ def _plan_classes(source: Path, entries: list[Entry], _column: str | None) -> Pl
         source,
         files=tables | {path: path for path in taken},
         recordings={path: nfc(path.split("/")[0]) for path in taken},
-        left=sorted(left_of([one for one in entries if one.path not in tables]) + beside),
+        left=sorted(_left_of([one for one in entries if one.path not in tables]) + beside),
         notes=[f"{GROUPS_FILE} says which clips share a source; no pattern is needed"] if has_groups else [],
         settings={"night.scan.recursive": True} if is_nested else {},
     )
@@ -176,7 +176,7 @@ def _plan_esc(source: Path, entries: list[Entry], _column: str | None) -> Plan:
     by_name: dict[str, list[str]] = {}
     for entry in _taken(entries):
         by_name.setdefault(PurePosixPath(entry.path).name, []).append(entry.path)
-    plan = Plan("esc", source, {}, {}, left=left_of([one for one in entries if one.path != path]))
+    plan = Plan("esc", source, {}, {}, left=_left_of([one for one in entries if one.path != path]))
     folds = table.values[_FOLD] if has_folds else [""] * len(table.lines)
     for line, called, category, fold in zip(table.lines, table.values[_FILE], table.values[_CLASS], folds, strict=True):
         name = PurePosixPath(called.strip().replace("\\", "/")).name
@@ -219,7 +219,7 @@ def _plan_field(source: Path, entries: list[Entry], column: str | None) -> Plan:
         files={path: path for path in [*taken, *kept]},
         recordings=dict.fromkeys(taken, ""),
         labels=labels,
-        left=sorted([*left_of([one for one in entries if one.path not in skipped]), *refused]),
+        left=sorted([*_left_of([one for one in entries if one.path not in skipped]), *refused]),
         notes=notes,
         settings={"night.sources": "field"},
     )
@@ -231,7 +231,7 @@ def _plan_cohort(source: Path, _entries: list[Entry], _column: str | None) -> Pl
     survey = _the_table(source, tables, (HEALTH_CODE,))
     lists = {f"cohort/splits/{PurePosixPath(path).name}": path for path in _tables(tables) if _is_split_list(path)}
     files = {SURVEY: survey, **lists}
-    left = left_of([one for one in entries if one.path not in files.values()])
+    left = _left_of([one for one in entries if one.path not in files.values()])
     recordings: dict[str, str] = {}
     for entry in _taken(entries):
         target = f"recordings/{PurePosixPath(entry.path).name}"
@@ -241,6 +241,15 @@ def _plan_cohort(source: Path, _entries: list[Entry], _column: str | None) -> Pl
             files[target], recordings[target] = entry.path, ""
     notes = [f"{len(lists)} lists of given splits"] if lists else []
     return Plan("cohort", source, files, recordings, left=left, notes=notes)
+
+
+def _left_of(entries: list[Entry]) -> list[tuple[str, str]]:
+    """Entries that a listing sets aside, each with its reason."""
+    return [
+        (entry.path, f"{entry.reason}: {entry.detail}" if entry.detail else entry.reason)
+        for entry in entries
+        if entry.outcome != "candidate"
+    ]
 
 
 def _the_table(source: Path, entries: list[Entry], columns: tuple[str, ...]) -> str:
