@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.learn.synthetic import track_settings, train_settings, training
+from tests.learn.synthetic import files_in, track_settings, train_settings, training
 from tools.sync_deps import import_closure
 
 from evensong.errors import BusyError, ResourceError
@@ -46,10 +46,6 @@ def stage(workers: int = 1) -> None:
     with publish.publishing("train", [RUN]) as staged:
         progress = cv.run_folds(job, staged[RUN], workers)
     progress.prune()
-
-
-def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def kill_at_call(owner: Any, name: str, count: int, *, done: bool) -> None:

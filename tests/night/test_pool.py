@@ -1,4 +1,3 @@
-import hashlib
 import tracemalloc
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import librosa
 import numpy as np
 import pytest
 import soundfile
+from tests.night.pools import tree
 
 from evensong.audio.mel import log_mel
 from evensong.audio.wav import read_wav
@@ -30,14 +30,6 @@ def build(folder, workers=1):
     return build_pool(
         plan, clips, roots={"clips": Path("data/night")}, folder=folder, settings=settings, workers=workers
     )
-
-
-def tree(folder):
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_build_pool_writes_exactly_the_planned_files(night, tmp_path):
