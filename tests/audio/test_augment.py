@@ -183,9 +183,11 @@ def test_apply_neither_uses_nor_moves_the_global_random_state(transform: str):
     np.testing.assert_array_equal(apply(wave, RATE_HZ, transform, parameters)[0], first)
 
 
-def test_apply_refuses_integers():  # A29
-    with pytest.raises(TypeError, match="int16"):
-        apply(np.zeros(100, np.int16), RATE_HZ, "volume", {"gain_db": 3.0})
+@pytest.mark.fault("A29")
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float64])
+def test_apply_takes_float32_alone(dtype):
+    with pytest.raises(TypeError, match=f"takes float32 at full scale .* {np.dtype(dtype)}"):
+        apply(np.zeros(100, dtype), RATE_HZ, "volume", {"gain_db": 3.0})
 
 
 def test_limit_peak_scales_only_what_is_too_loud():
