@@ -302,7 +302,7 @@ def _cut(task: _Task) -> list[str]:
     firsts = [min(round(begin * task.sample_rate_hz), task.n_frames - length) for begin in task.begins_s]
     pieces: list[list[np.ndarray]] = [[] for _ in firsts]
     written, seen = [], 0
-    with open_mono(task.source, None, as_far_as_it_goes=True) as blocks:
+    with open_mono(task.source) as blocks:
         for block in blocks:
             for n, first in enumerate(firsts):
                 if first < seen + block.size and seen < first + length:
