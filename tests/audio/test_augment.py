@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evensong.audio.augment import MAX_PEAK, TRANSFORMS, apply, draw, limit_peak
+from evensong.audio.augment import MAX_PEAK, apply, draw, limit_peak
 from evensong.audio.mel import log_mel
-from evensong.schemas import AudioLimits, LogMels, NightAugment
+from evensong.schemas import AudioLimits, LogMels, NightAugment, Transform
 
 RATE_HZ = 22_050
+TRANSFORMS = get_args(Transform)
 ENABLED = ("time_stretch", "noise", "volume", "combined")
 
 
