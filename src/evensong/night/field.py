@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -202,12 +203,8 @@ class _Names:
 def _shared(given: Sequence[str], path: str) -> int:
     """How many folders, from the last one, two paths have in common."""
     folders = PurePosixPath(path.casefold()).parts[:-1]
-    n = 0
-    for one, other in zip(reversed(given[:-1]), reversed(folders), strict=False):
-        if one != other:
-            break
-        n += 1
-    return n
+    pairs = zip(reversed(given[:-1]), reversed(folders), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def _rows(tables: Mapping[str, AnnotationTable], names: _Names) -> list[dict[str, Any]]:
