@@ -233,16 +233,6 @@ def test_split_groups_says_proved_only_where_no_assignment_is_nearer(table, shar
         assert split.quality["least_gap_files"].tolist() == pytest.approx(gaps.tolist())
 
 
-def test_split_groups_500_files_of_25_clips_reach_what_can_be_reached():
-    pool = pool_of(private([1] * 25), copies=19)  # 25 groups of 20: 50 is unreachable, 40 and 60 are nearest
-    split = split_groups(pool, RATIOS, part_names=SPLITS, seed=42)
-    counts = counts_of(pool, split, 3).ravel().tolist()
-    assert sum(counts) == 500
-    assert split.quality["gap_files"].item() == 20
-    assert split.quality["least_gap_files"].item() == 20
-    assert split.quality["is_optimal"].item()
-
-
 def test_split_groups_40_clips_of_500_files_are_exactly_400_50_50():
     originals = private([1] * 40)
     pool = pool_of(originals, copies=11)
