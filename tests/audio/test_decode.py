@@ -513,26 +513,6 @@ def test_inspect_statistics_of_a_known_tone(limits, write: Write, make_sndfile):
     assert wave.shape == (16_000,)
 
 
-@pytest.mark.parametrize("offset", [0.0, 0.5])
-@pytest.mark.parametrize(("high_db", "half_hz"), [(-1, 1_000), (1, 3_000)])
-def test_inspect_half_of_the_energy_lies_under_the_louder_of_two_tones(
-    offset, high_db, half_hz, limits, write, make_wav
-):
-    time_s = np.arange(16_000) / 8_000
-    high = 10 ** (high_db / 20) * np.sin(2 * np.pi * 3_000 * time_s)
-    wave = 0.1 * (np.sin(2 * np.pi * 1_000 * time_s) + high) + offset
-    _, _, stats = inspect(write("x.wav", make_wav(wave.astype(np.float32).tobytes(), tag=3, bits=32)), limits)
-    assert stats.half_energy_hz == pytest.approx(half_hz, abs=10)
-
-
-@pytest.mark.parametrize(("level_db", "share"), [(-70, 0.0), (-75, 0.0), (-85, 1.0)])
-def test_inspect_silence_share_counts_blocks_under_the_limit(level_db, share, limits, write: Write, make_wav):
-    noise = np.random.default_rng(0).normal(0, 10 ** (level_db / 20), 16_000).astype(np.float32)
-    noise[:4] = 0.1  # loud enough as a whole
-    _, _, stats = inspect(write("x.wav", make_wav(noise.tobytes(), tag=3, bits=32)), limits)
-    assert stats.silence_share == pytest.approx(share, abs=0.011)
-
-
 # --- what is no plain file ---------------------------------------------------------------------------------------
 
 
@@ -590,13 +570,6 @@ def test_decode_playlist_named_m4a_opens_nothing_else(text: str, encoded, write:
 
 
 # --- downmix, digest, resample -----------------------------------------------------------------------------------
-
-
-def test_downmix_is_the_mean_of_the_channels():
-    waves = np.array([[0.5, -0.25, 0.0], [0.25, -0.25, 0.5]], np.float32)
-    wave, warnings = downmix(waves)
-    np.testing.assert_array_equal(wave, np.float32([0.375, -0.25, 0.25]))
-    assert warnings == ()
 
 
 def test_downmix_one_live_channel_of_eight_is_kept(chirp):
