@@ -25,11 +25,9 @@ def prepared():
     return settings, clips, plan, unused
 
 
-def build(folder, workers=1):
+def build(folder):
     settings, clips, plan, _ = prepared()
-    return build_pool(
-        plan, clips, roots={"clips": Path("data/night")}, folder=folder, settings=settings, workers=workers
-    )
+    return build_pool(plan, clips, roots={"clips": Path("data/night")}, folder=folder, settings=settings, workers=1)
 
 
 def test_build_pool_writes_exactly_the_planned_files(night, tmp_path):
@@ -42,12 +40,6 @@ def test_build_pool_writes_exactly_the_planned_files(night, tmp_path):
         wave, rate_hz = read_wav(tmp_path / "pool" / row.file_path)
         assert (wave.size, rate_hz) == (row.n_samples, 8000)
     assert "Flugzeug_e/fly0_take0_original.wav" in files
-
-
-def test_build_pool_bytes_do_not_depend_on_workers(night, tmp_path):
-    build(tmp_path / "one")
-    build(tmp_path / "two", workers=2)
-    assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
 def test_build_pool_bytes_do_not_depend_on_other_classes_or_file_names(night, tmp_path, clip):
