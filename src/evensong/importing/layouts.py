@@ -10,7 +10,7 @@ from evensong.importing.plan import Layout, Plan
 from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import read_table
 from evensong.intake.listing import AUDIO, Entry, list_files
-from evensong.intake.names import name_fault, nfc, printable, some_of
+from evensong.intake.names import counted, name_fault, nfc, printable, some_of
 from evensong.night.field import RECORDINGS_FILE
 from evensong.night.sources import GROUPS_FILE
 from evensong.voice.cohort import HEALTH_CODE
@@ -22,7 +22,7 @@ _FILE, _CLASS, _FOLD = "filename", "category", "fold"
 _NEEDS = {
     "classes": "two folders or more, each with the recordings of one class in it",
     "esc": f"a CSV with the columns {_FILE} and {_CLASS} (and {_FOLD}), and the recordings anywhere beside it",
-    "field": "recordings with Raven selection tables, Audacity labels or a CSV of file, start, end, label",
+    "field": "recordings with Raven selection tables, Audacity labels or a CSV of file, start, end or duration, label",
     "cohort": f"recordings {{healthCode}}_{{record_id}}_{{column_id}}.ext, and a CSV with a column {HEALTH_CODE}",
 }
 
@@ -58,7 +58,7 @@ def look(source: Path, layout: Layout | None = None, label_column: str | None = 
 
 
 def _fits_none(source: Path, entries: list[Entry], column: str | None) -> str:
-    """What the layouts need, and the folders right below that have one."""
+    """What the layouts need, why tables are no annotations, and the folders right below that have a layout."""
     below: dict[str, list[Entry]] = {}
     for entry in entries:
         folder, _, path = entry.path.partition("/")
@@ -70,6 +70,8 @@ def _fits_none(source: Path, entries: list[Entry], column: str | None) -> str:
         if own and is_it(source / folder, own, column)
     ]
     needs = [f"{name}: {what}" for name, what in _NEEDS.items()]
+    refused = Counter(why for _, why in _annotations(source, entries, column)[1])
+    needs += [f"of the tables there, {n}: {why}" for why, n in sorted(refused.items())]
     return "\n  ".join([f"{source}: none of the layouts that can be imported{'; ' + fits[0] if fits else ''}:", *needs])
 
 
@@ -206,7 +208,10 @@ def _plan_field(source: Path, entries: list[Entry], column: str | None) -> Plan:
     kept = [*tables, *([RECORDINGS_FILE] if (source / RECORDINGS_FILE).is_file() else [])]
     labels = Counter(row.label for table in tables.values() for row in table.rows if not row.status)
     bad = Counter(path for path, table in tables.items() for row in table.rows if row.status)
-    notes = [f"{printable(path)}: {n} rows cannot be read; `evensong scan field` says why" for path, n in bad.items()]
+    notes = [
+        f"{printable(path)}: {counted(n, 'row')} cannot be read; `evensong scan field` says why"
+        for path, n in bad.items()
+    ]
     if RECORDINGS_FILE not in kept:
         notes.append(
             f"no {RECORDINGS_FILE} (recording,exhaustive): without a recording in which everything is annotated there "
