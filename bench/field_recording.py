@@ -28,7 +28,9 @@ import numpy as np
 import pandas as pd
 
 from evensong.audio.augment import limit_peak
-from evensong.audio.decode import AUDIO_SUFFIXES, decode, downmix, resample, write_wav
+from evensong.audio.containers import AUDIO_SUFFIXES
+from evensong.audio.decode import decode, downmix, resample
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError
 from evensong.intake.names import slug
 from evensong.learn.saved import read_model

@@ -23,7 +23,8 @@ import av
 import numpy as np
 import soundfile
 
-from evensong.audio.decode import AUDIO_SUFFIXES, decode, downmix, resample
+from evensong.audio.containers import AUDIO_SUFFIXES
+from evensong.audio.decode import decode, downmix, resample
 from evensong.audio.fingerprint import HOP, LANDMARK, RATE_HZ, fingerprint, propose
 from evensong.audio.likeness import likeness
 from evensong.errors import InputFault

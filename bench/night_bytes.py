@@ -37,7 +37,6 @@ TWO_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM
 PLAIN = "import runpy, sys; sys.path[0:0] = ['src']; {first}; runpy.run_path(sys.argv[1], run_name='__main__')"
 SPAWN = (
     "import multiprocessing; from evensong.run import parallel; "
-    "parallel.map_tasks.__kwdefaults__['start_method'] = 'spawn'; "
     "parallel._CONTEXT = multiprocessing.get_context('spawn')"
 )
 REVERSED = (

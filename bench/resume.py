@@ -40,7 +40,7 @@ def copy_checkout(folder: Path, epochs: int, n_folds: int, save_every_s: float) 
             shutil.copy(ROOT / name, folder / name)
     edit(folder / "params.yaml", r"^  epochs: \d+", f"  epochs: {epochs}")
     edit(folder / "params.yaml", r"^    n_folds: 1\b", f"    n_folds: {n_folds}")
-    edit(folder / "src/evensong/learn/cv.py", r"save_every_s: float = [\d.]+", f"save_every_s: float = {save_every_s}")
+    edit(folder / "src/evensong/learn/resume.py", r"^SAVE_EVERY_S = [\d.]+", f"SAVE_EVERY_S = {save_every_s}")
     who = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"]
     for command in (["git", "init", "-q"], ["git", "add", "-A"], ["git", *who, "commit", "-qm", "copy"]):
         must(folder, *command)

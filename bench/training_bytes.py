@@ -47,7 +47,7 @@ train = load_section("train", Train, Path(params)).model_copy(
 )
 track = TrackTrain(model=model, batch_size=8, pretrained=None, folds="all")
 fold = Fold(0, *subsets, 2, track, train)
-fitted = fit_fold(fold, ArrayStore([Path("items.npy")]), FoldState(Path("state"), 1e9), lambda row: None)
+fitted = fit_fold(fold, ArrayStore([Path("items.npy")]), FoldState(Path("state")), lambda row: None)
 digest = hashlib.sha256()
 for name in sorted(fitted.weights):
     digest.update(fitted.weights[name].contiguous().numpy().tobytes())

@@ -4,21 +4,14 @@ from evensong.run.stage import run_stage  # first: it sets the thread counts
 
 from pathlib import Path
 
-from evensong.audio.mel import MelTransform
-from evensong.errors import DataError, ParamsError
+from evensong.audio.mel import check_bands
+from evensong.errors import ParamsError
 from evensong.learn.model_names import is_registered
 from evensong.params import load_section
 from evensong.run.publish import publishing
-from evensong.schemas import MelSettings, Params
+from evensong.schemas import Params
 
 OUTPUT = Path("artifacts/params.ok")
-
-
-def check_mels(name: str, settings: MelSettings, sample_rate_hz: int) -> None:
-    try:
-        MelTransform(settings, sample_rate_hz)
-    except DataError as error:
-        raise ParamsError(f"{name}: {error}") from error
 
 
 def check_network(device: str, model: str) -> None:
@@ -33,8 +26,7 @@ def check_network(device: str, model: str) -> None:
 
 def main() -> None:
     params = load_section("", Params)
-    check_mels("night.mels", params.night.mels, params.night.augment.sample_rate_hz)
-    check_mels("voice.mels", params.voice.mels, params.voice.mels.sample_rate_hz)
+    check_bands(params)
     for name, track in (("night.train", params.night.train), ("voice.train", params.voice.train)):
         check_network(params.train.device, track.model)
         if track.pretrained and not Path(track.pretrained.file).is_file():

@@ -86,6 +86,7 @@ def test_every_preset_says_where_its_values_are_from(name: str) -> None:
         ("night:\n  mels:\n    fmax_hz: 20000\n", "fmax_hz 20000.* is above half"),
         ("night:\n  mels:\n    n_mells: 8\n", "n_mells: unknown key; did you mean 'n_mels'"),
         ("night:\n  mels:\n    n_fft: 64\n", "night.mels: "),
+        ("voice:\n  mels:\n    n_mels: 512\n", "voice.mels: .* mel bands hold no weight"),
         ("night: 3\n", "night: "),
         ("night: [\n", "mine.yaml"),
     ],

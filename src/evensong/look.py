@@ -16,15 +16,13 @@ from evensong.night.field import FILE_MISSING, read_field
 from evensong.night.scan import Scan, scan_folder, tables_beside
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
-from evensong.schemas import Params, VoiceLabels
+from evensong.schemas import Params
 from evensong.voice.cohort import read_demographics
 from evensong.voice.scan import describe as describe_voice
 from evensong.voice.scan import notes, scan_recordings
 
 PARTS = ("night", "field", "voice")
 _NIGHT, _FIELD, _VOICE = Path("data/night"), Path("data/field"), Path("data/voice")
-
-
 _NAMED = 3  # of what is missing
 EACH_SPLIT = 3  # sources that a class needs: training, validation and test hold one each
 
@@ -136,8 +134,7 @@ def _not_here(rows: pd.DataFrame) -> list[str]:
 def _voice(params: Params) -> tuple[list[str], dict[str, Any]]:
     """Counts alone: a name holds a patient's id."""
     scan = scan_recordings(_VOICE / "recordings", params.voice.scan, workers=n_workers())
-    labels: VoiceLabels = params.voice.labels
-    survey = read_demographics(_VOICE / "cohort/Demographics_Survey.csv", labels).describe()
+    survey = read_demographics(_VOICE / "cohort/Demographics_Survey.csv", params.voice.labels).describe()
     return [*describe_voice(scan.counts), *notes(scan.recordings), survey], {**scan.counts, "survey": survey}
 
 

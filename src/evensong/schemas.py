@@ -69,7 +69,8 @@ HEAD: TypeAdapter[HeadChoice] = TypeAdapter(HeadChoice)  # night.embed.head, voi
 Sources = Literal["clips", "field", "both"]
 LABELS: TypeAdapter[list[str]] = TypeAdapter(Labels)  # night.scan.background
 SOURCES: TypeAdapter[Sources] = TypeAdapter(Sources)  # night.sources
-PATTERN: TypeAdapter[str | None] = TypeAdapter(Annotated[str | None, AfterValidator(_is_pattern)])
+Pattern = Annotated[str | None, AfterValidator(_is_pattern)]
+PATTERN: TypeAdapter[str | None] = TypeAdapter(Pattern)  # night.scan.group_pattern, night.index.fold_pattern
 SECONDS: TypeAdapter[float] = TypeAdapter(Positive)  # night.mels.clip_seconds
 NearDuplicates = Literal["ignore", "note", "group"]  # recordings of two owners that hold nearly the same sound
 NEAR_DUPLICATES: TypeAdapter[NearDuplicates] = TypeAdapter(NearDuplicates)  # voice.scan.near_duplicates
@@ -115,12 +116,10 @@ class AudioLimits(Section):
 class NightScan(AudioLimits):
     """night.scan: which files are clips, which clips share a source, and which classes are no detection."""
 
-    group_pattern: str | None  # one capture group = the source, searched in the file name
+    group_pattern: Pattern  # one capture group = the source, searched in the file name
     recursive: bool  # also folders within a class folder
     background: Labels  # classes that are trained and never reported
     near_duplicates: NearDuplicates  # group: their sources never part
-
-    _pattern = field_validator("group_pattern")(_is_pattern)
 
 
 class NightCut(Section):
@@ -183,11 +182,9 @@ class NightIndex(Section):
     val: Share  # validation
     test: Share  # scored once, at the end
     n_folds: Annotated[int, Field(ge=1, le=100)]  # 1 = a single split
-    fold_pattern: str | None  # one capture group = the preset fold, searched in the original file's name
+    fold_pattern: Pattern  # one capture group = the preset fold, searched in the original file's name
     min_sources: Annotated[int, Field(ge=1, le=1_000)]  # classes with fewer are left out; 1 leaves out none
     validation: Literal["next_fold", "none"]  # with folds: where the validation set comes from
-
-    _pattern = field_validator("fold_pattern")(_is_pattern)
 
     @model_validator(mode="after")
     def _ratios(self) -> Self:

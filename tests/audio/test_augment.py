@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evensong.audio.augment import MAX_PEAK, TRANSFORMS, apply, draw, limit_peak
+from evensong.audio.augment import MAX_PEAK, apply, draw, limit_peak
 from evensong.audio.mel import log_mel
-from evensong.schemas import AudioLimits, LogMels, NightAugment
+from evensong.schemas import AudioLimits, LogMels, NightAugment, Transform
 
 RATE_HZ = 22_050
+TRANSFORMS = get_args(Transform)
 ENABLED = ("time_stretch", "noise", "volume", "combined")
 
 
@@ -183,9 +185,11 @@ def test_apply_neither_uses_nor_moves_the_global_random_state(transform: str):
     np.testing.assert_array_equal(apply(wave, RATE_HZ, transform, parameters)[0], first)
 
 
-def test_apply_refuses_integers():  # A29
-    with pytest.raises(TypeError, match="int16"):
-        apply(np.zeros(100, np.int16), RATE_HZ, "volume", {"gain_db": 3.0})
+@pytest.mark.fault("A29")
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float64])
+def test_apply_takes_float32_alone(dtype):
+    with pytest.raises(TypeError, match=f"takes float32 at full scale .* {np.dtype(dtype)}"):
+        apply(np.zeros(100, dtype), RATE_HZ, "volume", {"gain_db": 3.0})
 
 
 def test_limit_peak_scales_only_what_is_too_loud():

@@ -4,7 +4,6 @@ import io
 import os
 import socket
 import struct
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,16 +17,9 @@ from hypothesis import strategies as st
 from tests.privileges import without_root
 
 from evensong.audio import codecs, wav
-from evensong.audio.decode import (
-    AUDIO_SUFFIXES,
-    UNREAD_SUFFIXES,
-    Decoded,
-    decode,
-    downmix,
-    inspect,
-    pcm_digest,
-    resample,
-)
+from evensong.audio.containers import AUDIO_SUFFIXES
+from evensong.audio.decode import Decoded, decode, downmix, inspect, pcm_digest, resample
+from evensong.audio.unread import UNREAD_SUFFIXES
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
 
@@ -521,26 +513,6 @@ def test_inspect_statistics_of_a_known_tone(limits, write: Write, make_sndfile):
     assert wave.shape == (16_000,)
 
 
-@pytest.mark.parametrize("offset", [0.0, 0.5])
-@pytest.mark.parametrize(("high_db", "half_hz"), [(-1, 1_000), (1, 3_000)])
-def test_inspect_half_of_the_energy_lies_under_the_louder_of_two_tones(
-    offset, high_db, half_hz, limits, write, make_wav
-):
-    time_s = np.arange(16_000) / 8_000
-    high = 10 ** (high_db / 20) * np.sin(2 * np.pi * 3_000 * time_s)
-    wave = 0.1 * (np.sin(2 * np.pi * 1_000 * time_s) + high) + offset
-    _, _, stats = inspect(write("x.wav", make_wav(wave.astype(np.float32).tobytes(), tag=3, bits=32)), limits)
-    assert stats.half_energy_hz == pytest.approx(half_hz, abs=10)
-
-
-@pytest.mark.parametrize(("level_db", "share"), [(-70, 0.0), (-75, 0.0), (-85, 1.0)])
-def test_inspect_silence_share_counts_blocks_under_the_limit(level_db, share, limits, write: Write, make_wav):
-    noise = np.random.default_rng(0).normal(0, 10 ** (level_db / 20), 16_000).astype(np.float32)
-    noise[:4] = 0.1  # loud enough as a whole
-    _, _, stats = inspect(write("x.wav", make_wav(noise.tobytes(), tag=3, bits=32)), limits)
-    assert stats.silence_share == pytest.approx(share, abs=0.011)
-
-
 # --- what is no plain file ---------------------------------------------------------------------------------------
 
 
@@ -600,13 +572,6 @@ def test_decode_playlist_named_m4a_opens_nothing_else(text: str, encoded, write:
 # --- downmix, digest, resample -----------------------------------------------------------------------------------
 
 
-def test_downmix_is_the_mean_of_the_channels():
-    waves = np.array([[0.5, -0.25, 0.0], [0.25, -0.25, 0.5]], np.float32)
-    wave, warnings = downmix(waves)
-    np.testing.assert_array_equal(wave, np.float32([0.375, -0.25, 0.25]))
-    assert warnings == ()
-
-
 def test_downmix_one_live_channel_of_eight_is_kept(chirp):
     waves = np.zeros((8, chirp.size), np.float32)
     waves[5] = chirp
@@ -639,18 +604,6 @@ def test_resample_keeps_a_tone_and_its_level():
 
 def test_resample_to_the_same_rate_changes_nothing(chirp):
     assert resample(chirp, 44_100, 44_100) is chirp
-
-
-def test_ogg_checksum_trick_equals_the_bitwise_definition():
-    content = np.random.default_rng(0).bytes(300)
-    crc = 0
-    for byte in content:
-        crc ^= byte << 24
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x04C11DB7 if crc & 0x80000000 else crc << 1) & 0xFFFFFFFF
-    mirror = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-    fast = zlib.crc32(content.translate(mirror), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    assert int(f"{fast:032b}"[::-1], 2) == crc
 
 
 def test_decode_an_unknown_codec_in_m4a(encoded, tmp_path: Path):

@@ -97,6 +97,15 @@ def test_a_folder_of_none_says_what_is_needed_and_what_lies_below(classes: Path,
         look(tmp_path / "absent")
 
 
+def test_a_table_that_is_no_annotation_is_told_why_and_not_named(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/secret.csv").write_text("file,begin,species\na.wav,1,owl\n")
+    with pytest.raises(DataError) as caught:
+        look(tmp_path / "in")
+    assert "of the tables there, 1: no table of annotations: its first line names no start and end" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_folder_that_has_nothing_to_take_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no recording to take as classes"):
         look(tmp_path, "classes")

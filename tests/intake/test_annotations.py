@@ -89,9 +89,35 @@ def test_tables_with_the_usual_headers(tmp_path, separator, header):
     assert usable(table) == [("a/b.wav", 0.5, 2.0, "owl")]
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("INDIR,FOLDER,IN FILE,CHANNEL,OFFSET,DURATION,OUT FILE,AUTO ID,MANUAL ID", "/x,a,b.wav,0,0.5,1.5,,MYLU,owl"),
+        ("filename,onset,duration,event_label", "b.wav,0.5,1.5,owl"),
+        ("file,start,end,duration,label", "b.wav,0.5,2,9,owl"),
+        ("file,onset,offset,duration,label", "b.wav,0.5,2,9,owl"),
+    ],
+)
+def test_a_table_with_durations_in_place_of_ends(tmp_path, header, row):
+    assert usable(read(tmp_path, f"{header}\n{row}\n")) == [("b.wav", 0.5, 2.0, "owl")]
+
+
+def test_no_duration_is_below_zero(tmp_path):
+    table = read(tmp_path, "start,duration,label\n1,-0.5,owl\n1,,owl\n2,0,owl\n")
+    assert usable(table) == [("", 2.0, 2.0, "owl")]
+    assert [row.detail for row in table.rows] == ["a duration of -0.5", "'' is no number of seconds", ""]
+
+
+@pytest.mark.parametrize("header", ["offset,label", "file,duration,label", "start,label", "onset,offset_hz,label"])
+def test_a_table_without_both_times_is_refused(tmp_path, header):
+    with pytest.raises(InputFault, match="names no start and end"):
+        read(tmp_path, f"{header}\n1,2,3\n")
+
+
 def test_a_label_column_by_name(tmp_path):
     text = "file,start,end,species,call\na.wav,0,1,owl,hoot\n"
     assert usable(read(tmp_path, text, "Call"))[0][3] == "hoot"
+    assert usable(read(tmp_path, text, "file"))[0][3] == "a.wav"
     with pytest.raises(InputFault, match=r"no column 'sex', which night.cut.label_column asks for"):
         read(tmp_path, text, "sex")
     with pytest.raises(InputFault, match=r"no column of labels among file, start, end, sp; name one in night.cut"):

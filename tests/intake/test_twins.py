@@ -4,9 +4,9 @@ import pytest
 from tests.audio.sounds import birds
 from tests.night.scans import LIMITS
 
-from evensong.audio.decode import write_wav
 from evensong.audio.fingerprint import fingerprint
 from evensong.audio.likeness import Likeness
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.problems import tell_names
 from evensong.intake.twins import Recording, find_twins, is_same_sound, joined, refuse_wide

@@ -61,3 +61,7 @@ def training(folder: Path, *, track: TrackTrain | None = None, train: Train | No
     return Training(
         table, [arrays], ["quiet", "loud"], track or track_settings(), train or train_settings(), {"n_mels": 32}
     )
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.learn.synthetic import track_settings, train_settings, training
+from tests.learn.synthetic import files_in, track_settings, train_settings, training
 
 from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.cv import run_folds
@@ -20,15 +20,11 @@ def _outside_any_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("EVENSONG_STATE_DIR", raising=False)
 
 
-def _bytes_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 @pytest.mark.slow
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path: Path) -> None:
     for workers in (1, 2, 5):
         run_folds(training(tmp_path), tmp_path / f"out{workers}", workers).prune()
-    assert _bytes_of(tmp_path / "out1") == _bytes_of(tmp_path / "out2") == _bytes_of(tmp_path / "out5")
+    assert files_in(tmp_path / "out1") == files_in(tmp_path / "out2") == files_in(tmp_path / "out5")
     assert not list((tmp_path / ".state").iterdir())
 
 
@@ -116,7 +112,7 @@ def test_classes_and_results_do_not_depend_on_the_order_of_the_table(tmp_path: P
     run_folds(job, tmp_path / "one", 1).prune()
     mixed = dataclasses.replace(job, table=job.table.sample(frac=1, random_state=1))
     run_folds(mixed, tmp_path / "other", 1).prune()
-    assert _bytes_of(tmp_path / "one") == _bytes_of(tmp_path / "other")
+    assert files_in(tmp_path / "one") == files_in(tmp_path / "other")
     cards = [json.loads(path.read_text()) for path in (tmp_path / "one").glob("fold_*/model.json")]
     assert [card["classes"] for card in cards] == [["quiet", "loud"]] * 3
 

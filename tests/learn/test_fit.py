@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.learn.synthetic import NO_AUGMENT, fold_table, labels_of, track_settings, train_settings, write_arrays
 
-from evensong.errors import DataError, ParamsError, ResourceError
+from evensong.errors import DataError
 from evensong.keys import keyed_generator
+from evensong.learn import resume
 from evensong.learn.device import batch_reader
 from evensong.learn.fit import Fitted, Fold, Trainer, fit_fold, learning_rate_at, shuffled_batches
 from evensong.learn.fold_table import Subset, items_of, subset_of
@@ -36,7 +37,7 @@ def _store(folder: Path) -> ArrayStore:
 
 
 def _fit(folder: Path, fold: Fold) -> Fitted:
-    return fit_fold(fold, _store(folder), FoldState(folder / "state", 1e9), lambda _: None)
+    return fit_fold(fold, _store(folder), FoldState(folder / "state"), lambda _: None)
 
 
 def _same(one: Fitted, other: Fitted) -> bool:
@@ -71,10 +72,13 @@ def test_what_ran_before_in_the_process_does_not_show(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-def test_continued_training_ends_as_the_uninterrupted_one(tmp_path: Path, ema_decay: float) -> None:
+def test_continued_training_ends_as_the_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ema_decay: float
+) -> None:
     fold = _fold(epochs=4, ema_decay=ema_decay)
     whole = _fit(tmp_path, fold)
-    state = FoldState(tmp_path / "killed", 0.0)
+    monkeypatch.setattr(resume, "SAVE_EVERY_S", 0.0)
+    state = FoldState(tmp_path / "killed")
 
     def stop_after_two(row: Any) -> None:
         if row.epoch == 3:
@@ -157,23 +161,11 @@ def test_bfloat16_and_two_threads_train(tmp_path: Path) -> None:
     assert math.isfinite(fitted.history[0].train_loss)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value")
-def test_loss_that_is_not_finite_stops_with_epoch_step_and_rows(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"fold 0: the loss is (nan|inf) at epoch \d, step \d of 2 \(array rows \["):
-        _fit(tmp_path, _fold(learning_rate=3e38, warmup_epochs=0, batch_size=4, epochs=4))
-
-
 def test_single_training_item_is_refused(tmp_path: Path) -> None:
     fold = _fold()
     one = Subset(fold.train_set.rows[:1], fold.train_set.labels[:1], fold.train_set.originals[:1])
     with pytest.raises(DataError, match="1 training item"):
         _fit(tmp_path, Fold(0, one, fold.val_set, fold.test_set, 2, fold.track, fold.train))
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_missing_gpu_is_a_params_error(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="no GPU"):
-        _fit(tmp_path, _fold(device="cuda"))
 
 
 @given(st.integers(2, 300), st.integers(1, 64), st.integers(0, 9))

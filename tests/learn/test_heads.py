@@ -18,7 +18,8 @@ from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.keys import derive_seed
 from evensong.learn import heads
 from evensong.learn.arms import read_arm
-from evensong.learn.head_choice import Choice, auroc_in_folds, card_digest, mean_macro_f1, run_arm
+from evensong.learn.card import card_digest
+from evensong.learn.head_choice import Choice, auroc_in_folds, mean_macro_f1, run_arm
 from evensong.learn.heads import Head, fit_head, head_from
 
 KINDS = st.sampled_from(["logistic", "mlp"])

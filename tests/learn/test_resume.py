@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.learn.synthetic import track_settings, train_settings, training
+from tests.learn.synthetic import files_in, track_settings, train_settings, training
 from tools.sync_deps import import_closure
 
 from evensong.errors import BusyError, ResourceError
@@ -27,6 +27,7 @@ FORK = multiprocessing.get_context("fork")
 def _outside_any_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EVENSONG_STATE_DIR", raising=False)
+    monkeypatch.setattr(resume, "SAVE_EVERY_S", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -34,20 +35,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Every file of an uninterrupted run."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(tmp_path_factory.mktemp("whole"))
+        monkeypatch.setattr(resume, "SAVE_EVERY_S", 0.0)
         stage()
         return files_in(RUN)
 
 
-def stage(workers: int = 1, save_every_s: float = 0.0) -> None:
+def stage(workers: int = 1) -> None:
     """A training stage: two folds, three epochs, each of them saved."""
     job = training(Path(), track=track_settings(folds=[0, 1]), train=train_settings(epochs=3))
     with publish.publishing("train", [RUN]) as staged:
-        progress = cv.run_folds(job, staged[RUN], workers, save_every_s)
+        progress = cv.run_folds(job, staged[RUN], workers)
     progress.prune()
-
-
-def files_in(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def kill_at_call(owner: Any, name: str, count: int, *, done: bool) -> None:
@@ -186,7 +184,7 @@ def test_state_of_other_settings_is_not_found(tmp_path: Path, monkeypatch: pytes
 
 
 def saved_state(key: str = "job", fold: int = 0) -> FoldState:
-    state = JobState(key, 0.0).fold(fold)
+    state = JobState(key).fold(fold)
     state.save_result({"weights/a": torch.arange(6.0).reshape(2, 3)}, {"history": [0.1, None]})
     return state
 
@@ -206,7 +204,7 @@ def test_state_that_was_copied_from_another_training_is_not_used(
     target = Path(f".state/{key}/fold_{fold:02d}")
     target.mkdir(parents=True)
     (target / "result.state").write_bytes(Path(".state/job/fold_00/result.state").read_bytes())
-    assert JobState(key, 0.0).fold(fold).load_result() is None
+    assert JobState(key).fold(fold).load_result() is None
     assert "belongs to another training" in capsys.readouterr().err
 
 
@@ -230,7 +228,7 @@ def test_state_with_any_flipped_bit_or_cut_anywhere_is_not_used(capsys: pytest.C
 
 @pytest.mark.fault("D02")
 def test_full_disk_leaves_the_last_saved_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = JobState("job", 0.0).fold(0)
+    state = JobState("job").fold(0)
     state.save_epoch({"a": torch.zeros(3)}, {"epoch": 1})
 
     def refuse(_handle: int) -> None:
@@ -285,5 +283,5 @@ def test_pruning_forgets_the_job_and_what_nobody_continued_for_a_month() -> None
     for key, days in (("recent", 29), ("forgotten", 31), ("long", 31)):
         age(Path(".state") / key, days)
     saved_state("long", fold=0)  # goes on: its folder is no older than its last save
-    JobState("done", 0.0).prune()
+    JobState("done").prune()
     assert sorted(path.name for path in Path(".state").iterdir()) == ["long", "recent"]

@@ -29,7 +29,7 @@ def fit(**settings: Any) -> None:
     write_arrays(Path("arrays.npy"), labels_of(table))
     parts = (subset_of(items_of(table, 0, subset)) for subset in SUBSETS)
     fold = Fold(0, *parts, 2, track_settings(batch_size=4), train_settings(epochs=3, **settings))
-    fit_fold(fold, ArrayStore([Path("arrays.npy")]), FoldState(Path("state"), 0.0), lambda _: None)
+    fit_fold(fold, ArrayStore([Path("arrays.npy")]), FoldState(Path("state")), lambda _: None)
 
 
 @pytest.mark.fault("G01")

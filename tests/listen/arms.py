@@ -8,7 +8,7 @@ from tests.learn.graphs import octaves, settings_of
 from tests.learn.synthetic import fold_table
 from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, write_pool
 
-from evensong.audio.decode import read_wav
+from evensong.audio.wav import read_wav
 from evensong.learn.embedding import open_graph
 from evensong.learn.head_choice import Choice, mean_macro_f1, run_arm
 

@@ -5,8 +5,8 @@ import pytest
 from tests.learn.synthetic import NO_AUGMENT, fold_table, track_settings, train_settings
 from tests.listen.synthetic import CLASSES, MELS, RATE_HZ, Trained, write_pool
 
-from evensong.audio.decode import read_wav
 from evensong.audio.mel import frames_of, log_mel
+from evensong.audio.wav import read_wav
 from evensong.learn.cv import Training, run_folds
 
 

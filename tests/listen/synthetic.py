@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.listen.found import Event
 from evensong.listen.predict import Request, predict
 from evensong.schemas import LogMels

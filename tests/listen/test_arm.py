@@ -14,9 +14,9 @@ from tests.learn.graphs import graph_of
 from tests.listen.arms import NIGHT, write_arm
 from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, modules_of, request_of, scores, tone
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError
-from evensong.learn.head_choice import card_digest
+from evensong.learn.card import card_digest
 from evensong.listen.arm import read_arm_to_listen
 from evensong.listen.listeners import fold_paths, read_listener
 from evensong.listen.predict import predict

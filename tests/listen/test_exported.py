@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tests.listen.synthetic import CLASSES, MELS, RATE_HZ, modules_of, tone
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ResourceError
 from evensong.listen import exported as exported_module
 from evensong.listen.exported import FORMAT, read_exported

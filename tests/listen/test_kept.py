@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.listen.synthetic import RATE_HZ, Trained, tone
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.listen import predict as predict_module
 from evensong.listen.clock import Clock
 from evensong.listen.kept import Heard, read_heard, write_heard

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
 
-from evensong.audio.decode import read_wav, write_wav
 from evensong.audio.mel import log_mel
+from evensong.audio.wav import read_wav, write_wav
 from evensong.errors import IntegrityError, ParamsError, ResourceError
 from evensong.listen import onnx, onnx_files
 from evensong.listen.folds import read_folds

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from tests.listen.synthetic import CLASSES, PROBS, RATE_HZ, Trained, read_selections, request_of, scores, tone
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module

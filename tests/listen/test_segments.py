@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.listen.synthetic import CLASSES, RATE_HZ, Trained, tone
 
-from evensong.audio.decode import read_wav, write_wav
+from evensong.audio.wav import read_wav, write_wav
 from evensong.errors import DataError, ParamsError
 from evensong.intake.annotations import read_annotations
 from evensong.listen.found import Found

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from evensong.keys import file_sha256
 from evensong.night.split import group_table
 
 SPLITS = ("train", "val", "test")
@@ -65,3 +66,10 @@ def deviation(counts, shares):
     """Sum over classes and parts of |files - share x files of the class|, in files of the class: every class weighs
     the same, and where all classes have as many files, as in a pool, it is proportional to the plain sum of files."""
     return float(np.abs(counts / counts.sum(axis=0) - np.asarray(shares)[:, None]).sum())
+
+
+def tree(folder):
+    """Digest of every file below a folder, by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }

@@ -9,7 +9,7 @@ import night_augment
 import night_cut
 import night_mels
 import night_scan
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.intake.tables import read_clips, read_pool
 from evensong.preset import apply_preset
 

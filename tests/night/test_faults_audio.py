@@ -12,11 +12,7 @@ import pytest
 from tests.audio.conftest import RATE_HZ, m4a_bytes, sndfile_bytes, wav_bytes
 from tests.night.scans import outcome_of, scan, used
 
-from evensong.audio.augment import apply
-from evensong.audio.mel import log_mel
 from evensong.intake import twins
-from evensong.params import load_section
-from evensong.schemas import NightMels
 
 BROKEN_TEXT = b"recorded on a clear night\n" * 9
 
@@ -159,23 +155,3 @@ def test_scan_decoder_that_crashes_or_hangs_costs_its_file_alone(night, clip, mo
     hung = rows.loc["asio flammeus/hang.wav", ["size", "sha256"]].tolist()
     assert hung == [(night / "asio flammeus/hang.wav").stat().st_size, ""]  # it is not opened once more
     assert len(used(found)) == 15
-
-
-@pytest.mark.fault("A29")
-@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float64])
-def test_apply_takes_float32_alone(dtype):
-    wave = (chirp() * 32_767).astype(dtype)
-    with pytest.raises(TypeError, match="takes float32 at full scale"):
-        apply(wave, RATE_HZ, "noise", {"snr_db": 10.0, "noise_seed": 1})
-
-
-@pytest.mark.fault("A29")
-def test_log_mel_takes_floats_alone(night):
-    settings = load_section("night.mels", NightMels)
-    with pytest.raises(TypeError, match="takes floats at full scale"):
-        log_mel((chirp() * 32_767).astype(np.int16), RATE_HZ, settings)
-
-
-@pytest.mark.fault("A16")
-def test_log_mel_of_silence_is_finite(night):
-    assert np.isfinite(log_mel(np.zeros(8_000, np.float32), 8_000, load_section("night.mels", NightMels))).all()

@@ -115,12 +115,6 @@ def test_assign_parts_one_preset_fold_is_refused():
         assign_parts(esc_pool("1"), settings(fold_pattern=r"^(\d)-"))
 
 
-def test_assign_parts_source_in_two_preset_folds_is_refused():
-    pool = esc_pool().assign(source_id=lambda rows: rows["source_id"].str.replace(r"\d+", "", regex=True))
-    with pytest.raises(DataError, match="2 sources with clips in two preset folds"):
-        assign_parts(pool, settings(fold_pattern=r"^(\d)-"))
-
-
 def test_assign_parts_class_that_a_preset_fold_cannot_train_on_is_named():
     pool = esc_pool()
     pool = pool[(pool["class_name"] == "rain") | ~pool["original_file"].str.contains("/[23]-")]
@@ -131,13 +125,6 @@ def test_assign_parts_class_that_a_preset_fold_cannot_train_on_is_named():
 def test_preset_values_without_a_match_are_named():
     with pytest.raises(DataError, match=r"finds no fold in 1 file names \(owl/x.wav\)"):
         preset_values(["owl/x.wav", "owl/1-x.wav"], r"^(\d)-")
-
-
-def test_assign_parts_class_with_fewer_sources_than_folds_is_named():
-    pool = esc_pool(sources=3)
-    pool = pool[(pool["class_name"] == "rain") | pool["source_id"].isin(["rooster10", "rooster11"])]
-    with pytest.raises(DataError, match="class rooster: 2 sources; 5 parts"):
-        assign_parts(pool, settings(n_folds=5))
 
 
 def recordings_of(*rows):

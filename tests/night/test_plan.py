@@ -85,6 +85,7 @@ def test_allot_copies_reaches_the_target_exactly_around_every_edge(n):
         assert np.ptp(copies) <= 1, target
 
 
+@pytest.mark.fault("C12")
 @given(
     n=st.integers(1, 2000),
     target=st.integers(1, 2000),
@@ -117,6 +118,7 @@ def test_allot_copies_does_not_depend_on_the_order_of_the_clips(n, target, order
     )
 
 
+@pytest.mark.fault("C09")
 @pytest.mark.parametrize(
     ("n", "target", "least", "n_more"),
     [(40, 500, 11, 20), (39, 500, 11, 32), (499, 500, 0, 1), (500, 500, 0, 0), (600, 500, 0, 0), (1, 3, 2, 0)],
@@ -164,12 +166,6 @@ def test_plan_pool_is_balanced_and_names_every_file_once():
     for _, rows in files.groupby("class_name"):
         assert rows["mel_row"].tolist() == list(range(20))
     assert not files.duplicated(["pcm_sha256", "copy"]).any()
-
-
-def test_plan_pool_without_the_cap_keeps_every_original():
-    files, unused = plan_pool(clips_of(owl=7, crow=33), settings(cap_majority=False))
-    assert files.groupby("class_name").size().to_dict() == {"owl": 20, "crow": 33}
-    assert unused.empty
 
 
 def test_plan_pool_gives_consecutive_copies_different_transforms():
@@ -222,13 +218,7 @@ def test_plan_pool_parameters_lie_in_the_ranges():
         assert -12 <= drawn.get("gain_db", 0) <= 6
 
 
-def test_plan_pool_same_stem_in_two_containers_gives_two_names():
-    clips = clips_of(owl=2, crow=1)
-    clips.loc[clips["class_name"] == "owl", "path"] = ["owl/a.wav", "owl/A.mp3"]
-    files, _ = plan_pool(clips, settings())
-    assert files["file_path"].str.lower().is_unique
-
-
+@pytest.mark.fault("C11")
 def test_plan_pool_too_few_originals_names_the_class():
     with pytest.raises(ParamsError, match="class owl: 1 originals would need 19 copies"):
         plan_pool(clips_of(owl=1, crow=9), settings(max_copies=5))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.learn.graphs import octaves, save
+from tests.night.pools import tree
 
 from evensong.audio.wav import write_wav
 from evensong.errors import IntegrityError, ParamsError, ResourceError
@@ -34,14 +35,6 @@ from evensong.schemas import Embedding, NightAugment, NightMels, NightScan
 
 RATE_HZ = 8_000
 PACKED, LOOSE = 23, 24  # night.augment.pack_above, for a pool of 24 files
-
-
-def tree(folder):
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def build(folder, pack_above, workers=1):

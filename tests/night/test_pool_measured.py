@@ -11,7 +11,8 @@ import soundfile
 import night_augment
 import night_scan
 from evensong.audio.augment import MAX_PEAK, apply, limit_peak
-from evensong.audio.decode import decode, downmix, read_wav, resample
+from evensong.audio.decode import decode, downmix, resample
+from evensong.audio.wav import read_wav
 from evensong.intake.tables import read_pool
 
 POOL = Path("artifacts/night/pool")

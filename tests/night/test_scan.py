@@ -277,13 +277,6 @@ def test_scan_link_to_itself_is_refused_or_passed_over(night):
     assert outcome_of(found, "asio flammeus/loop") == ("ignored", "not audio")
 
 
-@pytest.mark.fault("B02")
-def test_scan_file_names_equal_but_for_unicode_form_are_both_used(night, clip):
-    for n, form in enumerate(("NFC", "NFD")):
-        clip(night / "asio flammeus" / unicodedata.normalize(form, "é.wav"), 700 + n)
-    assert sum(unicodedata.normalize("NFC", path).endswith("é.wav") for path in used(scan(night))) == 2
-
-
 @pytest.mark.fault("B11")
 def test_scan_unreadable_file_is_quarantined(night, tmp_path):
     tmp_path.chmod(0o755)

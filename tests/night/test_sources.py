@@ -6,9 +6,9 @@ from evensong.night.sources import assign_sources, read_groups
 DIGESTS = {"owl/1-100-A.ogg": "a" * 64, "owl/1-100-B.ogg": "b" * 64, "crow/2-7-A.ogg": "c" * 64}
 
 
-def groups_file(tmp_path, text, encoding="utf-8"):
+def groups_file(tmp_path, text):
     path = tmp_path / "groups.csv"
-    path.write_bytes(text.encode(encoding))
+    path.write_bytes(text.encode())
     return path
 
 
@@ -47,23 +47,11 @@ def test_read_groups_with_bom_crlf_and_other_columns(tmp_path):
     ("text", "message"),
     [
         ("path,source\nowl/a.wav,s\n", r"missing column\(s\) source_id; found path, source"),
-        (
-            "path;source_id\nowl/a.wav;s\n",
-            "expected comma-separated columns path, source_id; .* a semicolon",
-        ),
-        ("", "the file is empty; expected the columns path, source_id"),
         ("path,source_id\nowl/a.wav,\n", "line 2: path and source_id must both"),
-        ("path,source_id\nowl/a.wav\n", r"line 2: 1 field\(s\), the header has 2"),
         ("path,source_id\nowl/a.wav,s\nowl/a.wav,t\n", "line 3: a second source"),
         ("path,source_id\nowl/a.wav,s\x07\n", "control character"),
-        ('path,source_id\n"owl/a.wav,s\n', "line 2: .*check the quotes"),
     ],
 )
 def test_read_groups_faults_name_the_line(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_groups(groups_file(tmp_path, text))
-
-
-def test_read_groups_not_utf8(tmp_path):
-    with pytest.raises(DataError, match="not UTF-8 at byte"):
-        read_groups(groups_file(tmp_path, "path,source_id\nowl/é.wav,s\n", "latin-1"))

@@ -155,16 +155,6 @@ def test_train_stage_refuses_an_index_and_mels_of_two_pools(night, params, monke
         night_train.main()
 
 
-def test_index_stage_names_the_class_that_cannot_be_split(night, params):
-    params(night__index__n_folds=4)
-    night_cut.main()
-    night_scan.main()
-    night_augment.main()
-    with pytest.raises(DataError, match="class asio flammeus: 3 sources; 4 parts"):
-        night_index.main()
-    assert not INDEX.exists()
-
-
 def test_stages_name_the_clips_whose_energy_the_rate_or_the_mel_range_drops(night, params, capsys):
     rng = np.random.default_rng(1)
     for n in range(4):  # a bat's sweeps from 60 to 30 kHz, ten a second, on a recorder with an offset and hiss

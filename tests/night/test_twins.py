@@ -7,7 +7,7 @@ import pytest
 from tests.audio.sounds import birds
 from tests.night.scans import LIMITS, scan
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError
 from evensong.intake.problems import problem_file, tell_names
 from evensong.night.scan import scan_folder

@@ -46,8 +46,19 @@ def damaged_recording(suffix: str, chance: random.Random) -> bytes:
     return with_page_checksums(raw) if suffix == "ogg" and chance.random() < 0.7 else raw
 
 
+def _heard(path: Path, *, as_far_as_it_goes: bool = False) -> tuple[np.ndarray, str]:
+    """The samples of a recording, and "used"; or none, and why."""
+    try:
+        read = hear_mono(
+            path, _RATE_HZ, lambda blocks: np.concatenate(list(blocks)), as_far_as_it_goes=as_far_as_it_goes
+        )
+    except InputFault as fault:
+        return np.zeros(0, np.float32), str(fault)
+    return read, "used"
+
+
 def check_recording(suffix: str, folder: Path, raw: bytes) -> str:
-    """The scan's look and predict's reading agree, to the sample where both use the file."""
+    """The scan's look, predict's reading and a cut-short recording's agree, to the sample where they use the file."""
     path = folder / f"x.{suffix}"
     path.write_bytes(raw)
     wave, scanned = None, "used"
@@ -57,13 +68,12 @@ def check_recording(suffix: str, folder: Path, raw: bytes) -> str:
         scanned = fault.reason if fault.reason in {*_OF_CONTENT, "Q_TOO_LONG"} else str(fault)
     if scanned == "Q_TOO_LONG":  # of clips alone, and it would take its time
         return scanned
-    read, predicted = np.zeros(0, np.float32), "used"
-    try:
-        read = hear_mono(path, _RATE_HZ, lambda blocks: np.concatenate(list(blocks)))
-    except InputFault as fault:
-        predicted = str(fault)
+    read, predicted = _heard(path)
     if predicted != ("used" if scanned in _OF_CONTENT else scanned):
         raise Disagreement(f"the scan says {scanned!r}, predict {predicted!r}")
+    read_as_far, _ = _heard(path, as_far_as_it_goes=True)
+    if not np.isfinite(read_as_far).all() or (predicted == "used" and not np.array_equal(read, read_as_far)):
+        raise Disagreement("as far as it goes, other samples are read")
     if wave is not None and not (wave.size and np.abs(wave).max() <= 8):
         raise Disagreement("a wave without samples, with NaN, or far out of range is used")
     if wave is not None and not np.array_equal(read, resample(wave, decoded.sample_rate_hz, _RATE_HZ)):

@@ -59,10 +59,18 @@ def test_a_lost_file_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_two_verdicts_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_arguments: object) -> None:
+    def refuse(*_arguments: object, **_options: bool) -> None:
         raise InputFault("Q_CORRUPT", "as a second decoder would say")
 
     monkeypatch.setattr(fuzz_audio, "hear_mono", refuse)
+    assert one_round(tmp_path, "wav", 20).wrong["disagreements"] > 5
+
+
+def test_other_samples_of_a_recording_read_as_far_as_it_goes_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = fuzz_audio.hear_mono
+    monkeypatch.setattr(fuzz_audio, "hear_mono", lambda *_, as_far_as_it_goes: really(*_)[int(as_far_as_it_goes) :])
     assert one_round(tmp_path, "wav", 20).wrong["disagreements"] > 5
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import io
+import multiprocessing
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from evensong.errors import DataError, InputFault, ResourceError
+from evensong.run import parallel
 from evensong.run.parallel import map_tasks, n_workers
 
 
@@ -34,8 +36,9 @@ def refuse_two(value: int) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "method"), [(1, "fork"), (2, "fork"), (4, "fork"), (2, "spawn")])
-def test_results_are_in_task_order(workers: int, method: str) -> None:
-    results = map_tasks(square, range(20), workers=workers, label="squares", start_method=method)  # type: ignore[arg-type]
+def test_results_are_in_task_order(workers: int, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_CONTEXT", multiprocessing.get_context(method))
+    results = map_tasks(square, range(20), workers=workers, label="squares")
     assert list(results) == [value * value for value in range(20)]
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.schemas import VoiceMels, VoiceScan
 from evensong.score import shortcuts
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from evensong.audio.decode import read_wav, write_wav
 from evensong.audio.mel import MelTransform
 from evensong.audio.mel_images import encode_image, mel_image
+from evensong.audio.wav import read_wav, write_wav
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.tables import used_rows
 from evensong.run.text import write_csv

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from tests.voice.conftest import SOUND_KINDS
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError, IntegrityError
 from evensong.intake import listing, twins
 from evensong.intake.problems import problem_file

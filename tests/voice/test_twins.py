@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from tests.audio.sounds import birds
 
-from evensong.audio.decode import write_wav
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError
 from evensong.intake.problems import problem_file
 from evensong.voice.scan import scan_recordings

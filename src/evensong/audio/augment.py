@@ -3,15 +3,13 @@
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import get_args
 
 import numpy as np
 
 from evensong.audio.stretch import stretch
 from evensong.keys import derive_seed, keyed_hash
-from evensong.schemas import NEUTRAL, NightAugment, Transform
+from evensong.schemas import NEUTRAL, NightAugment
 
-TRANSFORMS: tuple[str, ...] = get_args(Transform)
 MAX_PEAK = 0.999
 
 _INTERVALS = {"rate": "stretch_rate", "gain_db": "gain_db", "semitones": "pitch_semitones"}  # by drawn value
@@ -63,7 +61,7 @@ def apply(wave: np.ndarray, sample_rate_hz: int, transform: str, parameters: Par
 
     Args:
         wave: (n_samples,) float32, full scale +/-1, not silent.
-        transform: one of TRANSFORMS.
+        transform: its name.
         parameters: what `draw` returned.
 
     Returns:

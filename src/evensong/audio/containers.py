@@ -28,6 +28,7 @@ SUFFIXES: dict[str, Container] = {
     ".aiff": "aiff",
     ".aifc": "aiff",
 }
+AUDIO_SUFFIXES = frozenset(SUFFIXES)
 _AIFF_CODECS = frozenset({b"NONE", b"sowt", b"twos", b"in24", b"in32", b"fl32", b"FL32", b"fl64", b"FL64", b"raw "})
 _MAX_CHUNKS = 4_096
 _SEARCHED_BYTES = 1 << 20  # at a time, for a second OGG stream

@@ -14,30 +14,8 @@ import soxr
 from evensong.audio import containers
 from evensong.audio.codecs import BLOCK_FRAMES, Stream, open_samples
 from evensong.audio.quality import ClipStats, check_content, measure
-from evensong.audio.unread import UNREAD_SUFFIXES
-from evensong.audio.wav import read_wav, write_wav
 from evensong.errors import InputFault
 from evensong.schemas import AudioLimits
-
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "UNREAD_SUFFIXES",
-    "ClipStats",
-    "Decoded",
-    "deadline_s",
-    "decode",
-    "downmix",
-    "hear_mono",
-    "inspect",
-    "open_mono",
-    "open_stream",
-    "pcm_digest",
-    "read_wav",
-    "resample",
-    "write_wav",
-]
-
-AUDIO_SUFFIXES = frozenset(containers.SUFFIXES)
 
 _RATES_HZ = (1_000, 500_000)
 _MAX_CHANNELS = 8
@@ -170,42 +148,38 @@ def _check_length(stream: Stream, n_frames: int, max_seconds: float) -> None:
 
 
 @contextmanager
-def open_mono(
-    path: Path, sample_rate_hz: int | None, *, as_far_as_it_goes: bool = False
-) -> Iterator[Iterator[np.ndarray]]:
-    """Open a recording as mono blocks at another sample rate, sample for sample what a whole clip becomes.
-
-    Args:
-        sample_rate_hz: None leaves the recording's own.
-        as_far_as_it_goes: as `open_stream`.
+def open_mono(path: Path) -> Iterator[Iterator[np.ndarray]]:
+    """Open a recording, as far as it goes, as mono blocks: sample for sample the mix of a whole clip.
 
     Returns:
-        (n,) float32 blocks, which may overshoot full scale slightly, to be read once.
+        (n,) float32 blocks, to be read once.
 
     Raises:
         InputFault: as `open_stream`.
     """
     mix = _Mix()
-    with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
+    with open_stream(path, as_far_as_it_goes=True) as stream:
         is_mono = stream.n_channels == 1
         if not is_mono:
             for block in stream.blocks:
                 mix(block)
-    with open_stream(path, as_far_as_it_goes=as_far_as_it_goes) as stream:
-        yield _resampled(stream, _first if is_mono or mix.cancels else _mean, sample_rate_hz)
+    with open_stream(path, as_far_as_it_goes=True) as stream:
+        yield map(_first if is_mono or mix.cancels else _mean, stream.blocks)
 
 
 def hear_mono(
     path: Path,
-    sample_rate_hz: int | None,
+    sample_rate_hz: int,
     hear: Callable[[Iterator[np.ndarray]], _Heard],
     *,
     as_far_as_it_goes: bool = False,
 ) -> _Heard:
-    """What a function makes of the blocks of `open_mono`, which are read once where that reads the file twice.
+    """What a function makes of mono blocks at a sample rate, sample for sample those of a whole clip.
+
+    They are read once where `open_mono` reads the file twice, and may overshoot full scale slightly.
 
     Args:
-        sample_rate_hz, as_far_as_it_goes: as `open_mono`.
+        as_far_as_it_goes: as `open_stream`.
         hear: reads the blocks to their end, and has no effects: where the end shows that the channels cancel each
             other, what it made of their mean is dropped, and it is called again with the first one.
 
@@ -222,11 +196,11 @@ def hear_mono(
 
 
 def _resampled(
-    stream: Stream, to_mono: Callable[[np.ndarray], np.ndarray], sample_rate_hz: int | None
+    stream: Stream, to_mono: Callable[[np.ndarray], np.ndarray], sample_rate_hz: int
 ) -> Iterator[np.ndarray]:
     """The filter of `resample`, fed block by block; it gives the same samples."""
     waves = map(to_mono, stream.blocks)
-    if sample_rate_hz in (None, stream.sample_rate_hz):
+    if sample_rate_hz == stream.sample_rate_hz:
         yield from waves
         return
     resampler = soxr.ResampleStream(stream.sample_rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")

@@ -36,10 +36,10 @@ def likeness(first: np.ndarray, second: np.ndarray, lag: int) -> Likeness:
         first, second: (n_samples,) float32 at RATE_HZ.
         lag: where the second one begins in the first, in samples, within 256 of the truth.
     """
-    _, *parts = _overlap(first, second, lag)
-    if parts[0].size >= _SHORTEST:
-        lag += _best_shift(*parts)
-    _, one, other = _overlap(first, second, lag)
+    one, other = _overlap(first, second, lag)
+    if one.size >= _SHORTEST:
+        lag += int(np.argmax(_correlate(one, other, _SEARCHED))) - _SEARCHED
+    one, other = _overlap(first, second, lag)
     share = one.size / max(1, min(first.size, second.size))
     energy = float(np.sqrt(np.dot(one, one) * np.dot(other, other)))
     if one.size < _SHORTEST or not energy > 0:
@@ -48,12 +48,12 @@ def likeness(first: np.ndarray, second: np.ndarray, lag: int) -> Likeness:
     return Likeness(correlation, min(_repetition(one), _repetition(other)), share, lag / RATE_HZ)
 
 
-def _overlap(first: np.ndarray, second: np.ndarray, lag: int) -> tuple[int, np.ndarray, np.ndarray]:
+def _overlap(first: np.ndarray, second: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
     """The parts that lie on each other, float64 without their means."""
     start, stop = max(0, lag), min(first.size, second.size + lag)
     one = first[start : max(start, stop)].astype(np.float64)
     other = second[start - lag : max(start, stop) - lag].astype(np.float64)
-    return start, *((one - one.mean(), other - other.mean()) if one.size else (one, other))
+    return (one - one.mean(), other - other.mean()) if one.size else (one, other)
 
 
 def _correlate(one: np.ndarray, other: np.ndarray, reach: int) -> np.ndarray:
@@ -69,10 +69,6 @@ def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     n_fft = scipy.fft.next_fast_len(n, real=True)
     product: np.ndarray = scipy.fft.irfft(scipy.fft.rfft(one, n_fft) * scipy.fft.rfft(other[::-1], n_fft), n_fft)
     return product[:n]
-
-
-def _best_shift(one: np.ndarray, other: np.ndarray) -> int:
-    return int(np.argmax(_correlate(one, other, _SEARCHED))) - _SEARCHED
 
 
 def _between_samples(products: np.ndarray) -> float:

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 
-from evensong.errors import DataError
-from evensong.schemas import LogMels, MelSettings
+from evensong.errors import DataError, ParamsError
+from evensong.schemas import LogMels, MelSettings, Params
 
 _FEWEST_MELS = 8  # that the settings allow
 _QUIET = 0.25  # share of the frames that are under a band's floor
@@ -23,6 +23,22 @@ _HZ_A_MEL = 200.0 / 3
 _BEND_HZ = 1_000.0
 _BEND_MEL = _BEND_HZ / _HZ_A_MEL
 _LOG_STEP = np.log(6.4) / 27
+
+
+def check_bands(params: Params) -> None:
+    """Refuse mels of either track with bands that would stay empty.
+
+    Raises:
+        ParamsError: names the section.
+    """
+    for name, settings, rate_hz in (
+        ("night.mels", params.night.mels, params.night.augment.sample_rate_hz),
+        ("voice.mels", params.voice.mels, params.voice.mels.sample_rate_hz),
+    ):
+        try:
+            MelTransform(settings, rate_hz)
+        except DataError as error:
+            raise ParamsError(f"{name}: {error}") from error
 
 
 class MelTransform:

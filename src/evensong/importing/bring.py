@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evensong.audio.decode import AUDIO_SUFFIXES
+from pydantic import ValidationError
+
+from evensong.audio.containers import AUDIO_SUFFIXES
 from evensong.errors import DataError, ParamsError
 from evensong.importing.copying import Fate, copy, fate_of
 from evensong.importing.layouts import SURVEY, look
@@ -17,7 +19,7 @@ from evensong.night.classes import class_of as class_of_path
 from evensong.night.sources import GROUPS_FILE
 from evensong.params import load_section
 from evensong.preset import set_values
-from evensong.schemas import Params, VoiceLabels
+from evensong.schemas import PATTERN, Params, VoiceLabels
 from evensong.voice.cohort import read_demographics
 
 NULL = "null"  # on a command line: no pattern
@@ -123,10 +125,6 @@ def load_pattern(pattern: str) -> None:
     Raises:
         ParamsError: says why.
     """
-    from pydantic import ValidationError
-
-    from evensong.schemas import PATTERN
-
     try:
         PATTERN.validate_python(pattern, strict=True)
     except ValidationError as error:

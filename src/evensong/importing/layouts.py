@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from evensong.errors import DataError, InputFault, ParamsError
-from evensong.importing.plan import Layout, Plan, left_of
+from evensong.importing.plan import Layout, Plan
 from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import read_table
-from evensong.intake.listing import Entry, list_files
-from evensong.intake.names import name_fault, nfc, printable, some_of
-from evensong.night.classes import CLIPS
+from evensong.intake.listing import AUDIO, Entry, list_files
+from evensong.intake.names import counted, name_fault, nfc, printable, some_of
 from evensong.night.field import RECORDINGS_FILE
 from evensong.night.sources import GROUPS_FILE
 from evensong.voice.cohort import HEALTH_CODE
@@ -23,7 +22,7 @@ _FILE, _CLASS, _FOLD = "filename", "category", "fold"
 _NEEDS = {
     "classes": "two folders or more, each with the recordings of one class in it",
     "esc": f"a CSV with the columns {_FILE} and {_CLASS} (and {_FOLD}), and the recordings anywhere beside it",
-    "field": "recordings with Raven selection tables, Audacity labels or a CSV of file, start, end, label",
+    "field": "recordings with Raven selection tables, Audacity labels or a CSV of file, start, end or duration, label",
     "cohort": f"recordings {{healthCode}}_{{record_id}}_{{column_id}}.ext, and a CSV with a column {HEALTH_CODE}",
 }
 
@@ -43,7 +42,7 @@ def look(source: Path, layout: Layout | None = None, label_column: str | None = 
     if not source.is_dir():
         raise DataError(f"{source}: no such folder")
     try:
-        entries = list_files(source, CLIPS)
+        entries = list_files(source, AUDIO)
         found = {layout} if layout else {name for name, fits in _FITS.items() if fits(source, entries, label_column)}
         if not found:
             raise DataError(_fits_none(source, entries, label_column))
@@ -59,7 +58,7 @@ def look(source: Path, layout: Layout | None = None, label_column: str | None = 
 
 
 def _fits_none(source: Path, entries: list[Entry], column: str | None) -> str:
-    """What the layouts need, and the folders right below that have one."""
+    """What the layouts need, why tables are no annotations, and the folders right below that have a layout."""
     below: dict[str, list[Entry]] = {}
     for entry in entries:
         folder, _, path = entry.path.partition("/")
@@ -71,6 +70,8 @@ def _fits_none(source: Path, entries: list[Entry], column: str | None) -> str:
         if own and is_it(source / folder, own, column)
     ]
     needs = [f"{name}: {what}" for name, what in _NEEDS.items()]
+    refused = Counter(why for _, why in _annotations(source, entries, column)[1])
+    needs += [f"of the tables there, {n}: {why}" for why, n in sorted(refused.items())]
     return "\n  ".join([f"{source}: none of the layouts that can be imported{'; ' + fits[0] if fits else ''}:", *needs])
 
 
@@ -164,7 +165,7 @@ def _plan_classes(source: Path, entries: list[Entry], _column: str | None) -> Pl
         source,
         files=tables | {path: path for path in taken},
         recordings={path: nfc(path.split("/")[0]) for path in taken},
-        left=sorted(left_of([one for one in entries if one.path not in tables]) + beside),
+        left=sorted(_left_of([one for one in entries if one.path not in tables]) + beside),
         notes=[f"{GROUPS_FILE} says which clips share a source; no pattern is needed"] if has_groups else [],
         settings={"night.scan.recursive": True} if is_nested else {},
     )
@@ -177,7 +178,7 @@ def _plan_esc(source: Path, entries: list[Entry], _column: str | None) -> Plan:
     by_name: dict[str, list[str]] = {}
     for entry in _taken(entries):
         by_name.setdefault(PurePosixPath(entry.path).name, []).append(entry.path)
-    plan = Plan("esc", source, {}, {}, left=left_of([one for one in entries if one.path != path]))
+    plan = Plan("esc", source, {}, {}, left=_left_of([one for one in entries if one.path != path]))
     folds = table.values[_FOLD] if has_folds else [""] * len(table.lines)
     for line, called, category, fold in zip(table.lines, table.values[_FILE], table.values[_CLASS], folds, strict=True):
         name = PurePosixPath(called.strip().replace("\\", "/")).name
@@ -207,7 +208,10 @@ def _plan_field(source: Path, entries: list[Entry], column: str | None) -> Plan:
     kept = [*tables, *([RECORDINGS_FILE] if (source / RECORDINGS_FILE).is_file() else [])]
     labels = Counter(row.label for table in tables.values() for row in table.rows if not row.status)
     bad = Counter(path for path, table in tables.items() for row in table.rows if row.status)
-    notes = [f"{printable(path)}: {n} rows cannot be read; `evensong scan field` says why" for path, n in bad.items()]
+    notes = [
+        f"{printable(path)}: {counted(n, 'row')} cannot be read; `evensong scan field` says why"
+        for path, n in bad.items()
+    ]
     if RECORDINGS_FILE not in kept:
         notes.append(
             f"no {RECORDINGS_FILE} (recording,exhaustive): without a recording in which everything is annotated there "
@@ -220,7 +224,7 @@ def _plan_field(source: Path, entries: list[Entry], column: str | None) -> Plan:
         files={path: path for path in [*taken, *kept]},
         recordings=dict.fromkeys(taken, ""),
         labels=labels,
-        left=sorted([*left_of([one for one in entries if one.path not in skipped]), *refused]),
+        left=sorted([*_left_of([one for one in entries if one.path not in skipped]), *refused]),
         notes=notes,
         settings={"night.sources": "field"},
     )
@@ -228,11 +232,11 @@ def _plan_field(source: Path, entries: list[Entry], column: str | None) -> Plan:
 
 def _plan_cohort(source: Path, _entries: list[Entry], _column: str | None) -> Plan:
     entries = list_files(source, RECORDINGS)
-    tables = [one for one in list_files(source, CLIPS) if one.reason == "not audio"]
+    tables = [one for one in list_files(source, AUDIO) if one.reason == "not audio"]
     survey = _the_table(source, tables, (HEALTH_CODE,))
     lists = {f"cohort/splits/{PurePosixPath(path).name}": path for path in _tables(tables) if _is_split_list(path)}
     files = {SURVEY: survey, **lists}
-    left = left_of([one for one in entries if one.path not in files.values()])
+    left = _left_of([one for one in entries if one.path not in files.values()])
     recordings: dict[str, str] = {}
     for entry in _taken(entries):
         target = f"recordings/{PurePosixPath(entry.path).name}"
@@ -242,6 +246,15 @@ def _plan_cohort(source: Path, _entries: list[Entry], _column: str | None) -> Pl
             files[target], recordings[target] = entry.path, ""
     notes = [f"{len(lists)} lists of given splits"] if lists else []
     return Plan("cohort", source, files, recordings, left=left, notes=notes)
+
+
+def _left_of(entries: list[Entry]) -> list[tuple[str, str]]:
+    """Entries that a listing sets aside, each with its reason."""
+    return [
+        (entry.path, f"{entry.reason}: {entry.detail}" if entry.detail else entry.reason)
+        for entry in entries
+        if entry.outcome != "candidate"
+    ]
 
 
 def _the_table(source: Path, entries: list[Entry], columns: tuple[str, ...]) -> str:

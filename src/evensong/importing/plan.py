@@ -1,12 +1,9 @@
 """What an import would do: which file goes where, what stays behind and why."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-
-from evensong.intake.listing import Entry
 
 Layout = Literal["classes", "esc", "field", "cohort"]
 FOLDERS: dict[str, Path] = {
@@ -45,12 +42,3 @@ class Plan:
     def is_private(self) -> bool:
         """Whether names hold patients' ids: then they are counted, and never shown."""
         return self.layout == "cohort"
-
-
-def left_of(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """Entries that a listing sets aside, each with its reason."""
-    return [
-        (entry.path, f"{entry.reason}: {entry.detail}" if entry.detail else entry.reason)
-        for entry in entries
-        if entry.outcome != "candidate"
-    ]

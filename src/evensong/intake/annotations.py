@@ -1,6 +1,7 @@
 """A table of annotations as a program or a person wrote it -> one entry a row, the unusable ones with their reason.
 
-Read are Raven selection tables, Audacity label tracks, and tables with a header that names file, start, end and label.
+Read are Raven selection tables, Audacity label tracks, and tables with a header that names file, start, end or
+duration, and label, as Kaleidoscope's do.
 Nothing is guessed: a time that is not plainly a number of seconds makes its row a bad row.
 """
 
@@ -17,6 +18,7 @@ from evensong.errors import InputFault
 from evensong.intake.names import name_fault, nfc
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
 BAD_ROW, REPEATED = "bad row", "repeated view"
 Kind = Literal["audacity", "raven", "table"]
 
@@ -24,25 +26,26 @@ _MOST_BYTES = 1 << 28
 _POINT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _UNKNOWN = (float("nan"), float("nan"))
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": None}
 # Header cells in lower case without spaces and signs, the first that is there counts.
 _ROLES = {
     "file": (
         *("beginpath", "beginfile", "file", "filename", "filepath", "path", "audiofile", "audiofilename"),
-        *("audiofilepath", "audio", "recording", "recordingname", "soundfile", "wav", "wavfile"),
+        *("audiofilepath", "audio", "recording", "recordingname", "soundfile", "wav", "wavfile", "infile"),
     ),
     "begin": (
         *("begintimes", "begin", "begins", "beginsec", "beginseconds", "begintime", "start", "starts", "startsec"),
         *("startseconds", "starttime", "starttimes", "starttimesec", "onset", "onsets", "onsetsec"),
+        *("offset", "offsets", "offsetsec"),  # Kaleidoscope's, from the start of the file; beside another begin an end
     ),
     "end": (
         *("endtimes", "end", "ends", "endsec", "endseconds", "endtime", "endtimesec", "stop", "stops", "stoptime"),
         *("offset", "offsets", "offsetsec"),
     ),
+    "duration": ("duration", "durations", "durationsec", "durationseconds"),
     "file_offset": ("fileoffsets", "fileoffset"),
     "label": (
         *("label", "labels", "annotation", "annotations", "species", "labelspecies", "class", "classname"),
-        *("eventlabel", "tag", "commonname", "scientificname"),
+        *("eventlabel", "tag", "commonname", "scientificname", "manualid"),
     ),
     "annotator": ("annotator", "annotatorname", "annotatedby", "analyst", "observer"),
     "exhaustive": ("exhaustive",),
@@ -150,12 +153,13 @@ def decode_text(raw: bytes) -> str:
 
 @dataclass(frozen=True)
 class _Cells:
-    """A row whose times are still text."""
+    """A row whose times are still text; `end` counts from its begin where the table has durations and no ends."""
 
     row: Annotation
     begin: str
     end: str
     file_offset: str = ""
+    has_duration: bool = False
 
 
 def _is_audacity(line: str) -> bool:
@@ -178,10 +182,20 @@ def _header(first: str) -> tuple[str, list[str]]:
     """The separator under which the first line names a begin and an end, and its cells."""
     for separator in ("\t", ",", ";"):
         cells = [cell.strip() for cell in next(csv.reader([first], delimiter=separator), [])]
-        plain = {_plain(cell) for cell in cells}
-        if plain & set(_ROLES["begin"]) and plain & set(_ROLES["end"]):
+        columns = _positions([_plain(cell) for cell in cells], _ROLES)
+        if "begin" in columns and ("end" in columns or "duration" in columns):
             return separator, cells
     raise InputFault("Q_TABLE", "no table of annotations: its first line names no start and end, and holds no times")
+
+
+def _positions(plain: Sequence[str], roles: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Position of each role's cell; what is the begin is not the end too."""
+    columns: dict[str, int] = {}
+    for role, names in roles.items():
+        at = next((plain.index(name) for name in names if name and name in plain), None)
+        if at is not None and not (role == "end" and at == columns.get("begin")):
+            columns[role] = at
+    return columns
 
 
 def _plain(cell: str) -> str:
@@ -191,15 +205,11 @@ def _plain(cell: str) -> str:
 def _columns(header: Sequence[str], label_column: str | None) -> tuple[dict[str, int], str]:
     """Position of each role's cell, and the cell that holds the labels."""
     plain = [_plain(cell) for cell in header]
-    columns = {}
-    for role, names in _ROLES.items():
-        wanted = (_plain(label_column),) if role == "label" and label_column is not None else names
-        name = next((name for name in wanted if name and name in plain), None)
-        if name is None:
-            continue
-        if plain.count(name) > 1:
-            raise InputFault("Q_TABLE", f"two columns are called {header[plain.index(name)]!r}")
-        columns[role] = plain.index(name)
+    asked: dict[str, tuple[str, ...]] = {} if label_column is None else {"label": (_plain(label_column),)}
+    columns = _positions(plain, _ROLES | asked)
+    for at in columns.values():
+        if plain.count(plain[at]) > 1:
+            raise InputFault("Q_TABLE", f"two columns are called {header[at]!r}")
     if label_column is not None and "label" not in columns:
         raise InputFault("Q_TABLE", f"no column {label_column!r}, which night.cut.label_column asks for")
     return columns, header[columns["label"]] if "label" in columns else ""
@@ -228,17 +238,19 @@ def _row(line: int, cells: list[str], n_columns: int, columns: Mapping[str, int]
     row = Annotation(
         *(line, nfc(found.get("file", "")), *_UNKNOWN, nfc(found.get("label", ""))),
         annotator=nfc(found.get("annotator", "")),
-        exhaustive=_TRUTH.get(exhaustive),
-        reviewed=bool(_TRUTH.get(reviewed)),
+        exhaustive=TRUTH.get(exhaustive),
+        reviewed=bool(TRUTH.get(reviewed)),
     )
     if any(padded[n_columns:]):
         separated = "; a decimal comma needs quotes here, or tabs between the columns"
         row = _bad(row, f"{len(cells)} cells, the header has {n_columns}{separated}")
-    elif exhaustive not in _TRUTH:
+    elif exhaustive not in TRUTH:
         row = _bad(row, f"exhaustive {found['exhaustive']!r}; write true or false")
-    elif reviewed not in _TRUTH:
+    elif reviewed not in TRUTH:
         row = _bad(row, f"reviewed {found['reviewed']!r}; write true or false")
-    return _Cells(row, found["begin"], found["end"], found.get("file_offset", ""))
+    has_duration = "end" not in found
+    end = found["duration" if has_duration else "end"]
+    return _Cells(row, found["begin"], end, found.get("file_offset", ""), has_duration)
 
 
 def _bad(row: Annotation, detail: str) -> Annotation:
@@ -280,6 +292,9 @@ def _with_times(cells: _Cells, *, has_points: bool) -> Annotation:
         offset = _seconds(cells.file_offset, has_points=has_points) if cells.file_offset else begin
     except ValueError as error:
         return _bad(cells.row, str(error))
+    if cells.has_duration and end < 0:
+        return _bad(cells.row, f"a duration of {cells.end}")
+    end += begin if cells.has_duration else 0
     if end < begin:
         return _bad(cells.row, f"ends at {cells.end}, before it begins at {cells.begin}")
     fault = name_fault(cells.row.label) or name_fault(cells.row.recording)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evensong.audio.unread import CONVERT, CONVERTED_SUFFIXES
+from evensong.audio.containers import AUDIO_SUFFIXES
+from evensong.audio.unread import CONVERT, CONVERTED_SUFFIXES, UNREAD_SUFFIXES
 from evensong.intake.names import name_fault, nfc
 
 UNFINISHED_SUFFIXES = frozenset({".crdownload", ".download", ".part", ".partial", ".tmp"})
@@ -29,6 +30,9 @@ class Kind:
     read: frozenset[str]
     unread: frozenset[str]
     form_fault: Callable[[str], str | None] = lambda _name: None
+
+
+AUDIO = Kind("audio", AUDIO_SUFFIXES, UNREAD_SUFFIXES)
 
 
 @dataclass(frozen=True)

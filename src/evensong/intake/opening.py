@@ -1,5 +1,6 @@
 """Candidates -> digests and statistics, or the fault that bars each; every file is opened in a worker that may die."""
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,14 +45,6 @@ class Opened:
         return replace(self, content_sha256="", facts={}, reason=fault.reason, detail=fault.detail)
 
 
-@dataclass(frozen=True)
-class _Task:
-    root: Path
-    path: str
-    look: Look
-    limits: AudioLimits
-
-
 def open_all(
     root: Path, entries: Iterable[Entry], look: Look, limits: AudioLimits, *, workers: int, tell: Tell
 ) -> list[Opened]:
@@ -64,10 +57,13 @@ def open_all(
     Raises:
         IntegrityError: files changed while they were read.
     """
-    tasks = [_Task(root, entry.path, look, limits) for entry in entries if entry.outcome == "candidate"]
-    found = map_isolated(_open, tasks, workers=workers, seconds=deadline_s(limits), label="scan")
+    paths = [entry.path for entry in entries if entry.outcome == "candidate"]
+    open_one = functools.partial(_open, root, look, limits)
+    found = map_isolated(open_one, paths, workers=workers, seconds=deadline_s(limits), label="scan")
     opened = [
-        _lost(task, item) if isinstance(item, InputFault) else item for task, item in zip(tasks, found, strict=True)
+        # A file that took its decoder's process down is not opened again, so it has no digest.
+        Opened(path, (root / path).lstat().st_size).refused(item) if isinstance(item, InputFault) else item
+        for path, item in zip(paths, found, strict=True)
     ]
     changed = [FileProblem(item.path, "changed") for item in opened if item.has_changed]
     if changed:
@@ -96,28 +92,19 @@ def equal_contents(contents: Iterable[tuple[str, str, str]]) -> tuple[dict[str, 
     return repeated, shared
 
 
-def _open(task: _Task) -> Opened:
+def _open(root: Path, look: Look, limits: AudioLimits, name: str) -> Opened:
     """Open one candidate; runs in a worker."""
-    path = task.root / task.path
-    opened = Opened(task.path)
+    path, opened = root / name, Opened(name)
     try:
         before = path.lstat()
-        opened = _looked_at(task, Opened(task.path, before.st_size, file_sha256(path)))
+        known = Opened(name, before.st_size, file_sha256(path))
+        try:
+            content_sha256, facts = look(path, limits)
+            opened = replace(known, content_sha256=content_sha256, facts=facts)
+        except InputFault as fault:
+            opened = known.refused(fault)
         after = path.lstat()
     except OSError as error:
         return opened.refused(InputFault("Q_UNREADABLE", error.strerror or "cannot be read"))
     has_changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     return replace(opened, has_changed=has_changed)
-
-
-def _looked_at(task: _Task, opened: Opened) -> Opened:
-    try:
-        content_sha256, facts = task.look(task.root / task.path, task.limits)
-    except InputFault as fault:
-        return opened.refused(fault)
-    return replace(opened, content_sha256=content_sha256, facts=facts)
-
-
-def _lost(task: _Task, fault: InputFault) -> Opened:
-    """A file that took its decoder's process down; it is not opened again, so it has no digest."""
-    return Opened(task.path, (task.root / task.path).lstat().st_size).refused(fault)

@@ -154,7 +154,7 @@ def joined(pairs: Iterable[tuple[str, str]]) -> list[list[str]]:
     for pair in pairs:
         merged = set(pair).union(*(group_of.get(owner, set()) for owner in pair))
         group_of |= dict.fromkeys(merged, merged)
-    return sorted(sorted(group) for group in {min(group): group for group in group_of.values()}.values() if group)
+    return sorted(sorted(group) for group in {min(group): group for group in group_of.values()}.values())
 
 
 def refuse_wide(twins: pd.DataFrame, what: str, section: str, tell: Tell) -> list[list[str]]:

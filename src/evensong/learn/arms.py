@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
 from evensong.errors import DataError, IntegrityError
+from evensong.learn.card import DIGEST, Card, card_digest
 from evensong.learn.embedding import open_graph, refuse_lower_rates
-from evensong.learn.head_choice import DIGEST, FORMAT, Card, card_digest, head_name
+from evensong.learn.head_choice import FORMAT, head_name
 from evensong.learn.heads import Floats, Head, head_from
 from evensong.schemas import Embedding
 

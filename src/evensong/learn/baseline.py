@@ -3,15 +3,14 @@
 What a network scores above it is what training a network was worth.
 """
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evensong.learn.fold_table import check_fold_table
 from evensong.learn.head_folds import fit_folds, write_folds
 from evensong.learn.store import ArrayStore
 from evensong.run.parallel import map_tasks
@@ -40,12 +39,6 @@ def mel_statistics(mels: NDArray[np.float32]) -> Floats:
     return np.concatenate(parts, axis=1)
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    arrays: tuple[Path, ...]
-    rows: NDArray[np.int64]
-
-
 def run_baseline(
     table: pd.DataFrame, arrays: Sequence[Path], classes: Sequence[str], folds: Folds, out: Path, workers: int
 ) -> None:
@@ -58,7 +51,6 @@ def run_baseline(
     Raises:
         EvensongError: as `fit_folds`, or arrays are not what they should be.
     """
-    check_fold_table(table, len(classes), ArrayStore(arrays).shape[0])
     fitted = fit_folds("logistic", table, statistics_of(arrays, workers), len(classes), folds, workers)
     write_folds(out, table, fitted, classes)
 
@@ -71,9 +63,10 @@ def statistics_of(arrays: Sequence[Path], workers: int) -> NDArray[np.float32]:
     """
     n_rows = ArrayStore(arrays).shape[0]
     starts = range(0, n_rows, _CHUNK_ROWS)
-    chunks = [_Chunk(tuple(arrays), np.arange(start, min(start + _CHUNK_ROWS, n_rows))) for start in starts]
-    return np.concatenate(list(map_tasks(_statistics, chunks, workers=workers, label="mels", unit="part")))
+    chunks = [np.arange(start, min(start + _CHUNK_ROWS, n_rows)) for start in starts]
+    function = functools.partial(_statistics, arrays)
+    return np.concatenate(list(map_tasks(function, chunks, workers=workers, label="mels", unit="part")))
 
 
-def _statistics(chunk: _Chunk) -> NDArray[np.float32]:
-    return mel_statistics(ArrayStore(chunk.arrays).read(chunk.rows)).astype(np.float32)
+def _statistics(arrays: Sequence[Path], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    return mel_statistics(ArrayStore(arrays).read(rows)).astype(np.float32)

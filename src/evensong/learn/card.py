@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from evensong.errors import IntegrityError
 
 FORMAT = "evensong-model-2"
-_DIGEST = "card_sha256"
+DIGEST = "card_sha256"
 
 Card = dict[str, Any]
 _ClassName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]  # what tables can hold
@@ -84,7 +84,13 @@ class _Model(BaseModel):
 def seal(card: Card) -> Card:
     """The card with its format and ``card_sha256``, a digest of all the rest, which holds the weights' digest too."""
     card = {**card, "format": FORMAT}
-    return {**card, _DIGEST: _digest(card)}
+    return {**card, DIGEST: card_digest(card)}
+
+
+def card_digest(card: Card) -> str:
+    """Of all of a card but the digest itself."""
+    rest = {key: value for key, value in card.items() if key != DIGEST}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
 def open_card(raw: bytes, where: object) -> Card:
@@ -103,8 +109,8 @@ def open_card(raw: bytes, where: object) -> Card:
         raise IntegrityError(f"{where}: not a model's card ({type(error).__name__}); fetch the model again") from error
     if card.get("format") != FORMAT:
         raise IntegrityError(f"{where}: model format {card.get('format')!r}, this version reads {FORMAT}")
-    if card.get(_DIGEST) != _digest({key: value for key, value in card.items() if key != _DIGEST}):
-        raise IntegrityError(f"{where}: changed since it was written ({_DIGEST} is another); fetch the model again")
+    if card.get(DIGEST) != card_digest(card):
+        raise IntegrityError(f"{where}: changed since it was written ({DIGEST} is another); fetch the model again")
     try:
         facts = _Model.model_validate(card)
     except ValidationError as error:
@@ -117,8 +123,3 @@ def open_card(raw: bytes, where: object) -> Card:
 
 
 _JSON_OBJECT: TypeAdapter[Card] = TypeAdapter(dict[str, Any])
-
-
-def _digest(card: Card) -> str:
-    text = json.dumps(card, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -11,13 +11,13 @@ import torch
 from tqdm import tqdm
 
 from evensong.learn.device import pin_instruction_set
-from evensong.learn.fit import EVALUATED, Epoch, Fitted, Floats, Fold, fit_fold
+from evensong.learn.fit import EVALUATED, Epoch, Fitted, Fold, fit_fold
 from evensong.learn.models import check_model_name, input_size
 from evensong.learn.resume import Facts, FoldState, JobState, job_key
 from evensong.learn.saved import write_model, write_run
-from evensong.score.scores import balanced_accuracy_from, confusion, macro_f1_from
+from evensong.score.scores import Floats, balanced_accuracy_from, confusion, macro_f1_from
 from evensong.learn.store import ArrayStore, digest_of
-from evensong.learn.fold_table import SUBSETS, Subset, check_fold_table, choose_folds, items_of, subset_of
+from evensong.learn.fold_table import SUBSETS, Subset, check_fold_table, choose_folds, items_of, predicted, subset_of
 from evensong.run.parallel import map_tasks
 from evensong.run.text import write_csv, write_json
 from evensong.schemas import TrackTrain, Train
@@ -60,7 +60,7 @@ class _Task:
     shows_epochs: bool
 
 
-def run_folds(training: Training, out: Path, workers: int, save_every_s: float = 30.0) -> JobState:
+def run_folds(training: Training, out: Path, workers: int) -> JobState:
     """Train the chosen folds and write the training folder; finished folds of a killed run are not redone.
 
     Writes predictions.csv, history.csv, folds.csv, classes.json and fold_NN/ (model, card, curves).
@@ -68,7 +68,6 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
     Args:
         out: the folder to write; it must not exist yet.
         workers: processes; no result depends on it.
-        save_every_s: seconds of training between two saved epochs of a fold.
 
     Returns:
         The job's state, to be pruned once the outputs are in place.
@@ -84,7 +83,7 @@ def run_folds(training: Training, out: Path, workers: int, save_every_s: float =
     check_fold_table(training.table, len(training.classes), store.shape[0])
     numbers = choose_folds(training.table, training.track.folds)
     check_model_name(training.track.model)
-    state = JobState(_key(training), save_every_s)
+    state = JobState(_key(training))
     out.mkdir(parents=True)
     tasks = [_task(training, number, out, state, single=len(numbers) == 1) for number in numbers]
     # Forking must find no thread pool here: a child would wait for its threads for ever.
@@ -176,7 +175,7 @@ def _card(task: _Task, fitted: Fitted, store: ArrayStore) -> Facts:
 def _write_tables(training: Training, out: Path, folds: list[Fold], fitted: list[Fitted]) -> None:
     each = list(zip(folds, fitted, strict=True))
     predictions = [
-        _predictions(items_of(training.table, fold.number, subset), result.probs[subset])
+        predicted(items_of(training.table, fold.number, subset), result.probs[subset])
         for fold, result in each
         for subset in EVALUATED
     ]
@@ -187,12 +186,6 @@ def _write_tables(training: Training, out: Path, folds: list[Fold], fitted: list
     rows = [_fold_row(*pair) | {"n_folds": n_folds} for pair in each]
     write_csv(out / "folds.csv", pd.DataFrame(rows), float_format="%.9g")
     write_json(out / "classes.json", {"classes": list(training.classes)})
-
-
-def _predictions(items: pd.DataFrame, probs: Floats) -> pd.DataFrame:
-    """Items with one probability column a class; (n_items, n_classes) in the items' order."""
-    named = items[["fold", "subset", "item_id", "group", "is_original", "label"]].astype({"is_original": int})
-    return named.assign(**{f"p{label}": probs[:, label] for label in range(probs.shape[1])})
 
 
 def _fold_row(fold: Fold, fitted: Fitted) -> Facts:

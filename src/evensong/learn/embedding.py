@@ -127,7 +127,10 @@ def open_graph(where: str, settings: Embedding) -> Graph:
 
 
 def checked_graph(where: str, settings: Embedding) -> tuple[bytes, int]:
-    """The bytes of a model file with the wanted tensor among its outputs, and its opset; nothing of it is run.
+    """The bytes of a model file with the wanted tensor among its outputs, and its opset.
+
+    The bytes are parsed, and nothing is run; no part of the graph may reach outside the file. A tensor inside the
+    graph can become an output.
 
     Raises:
         EvensongError: as `open_graph`.
@@ -135,25 +138,7 @@ def checked_graph(where: str, settings: Embedding) -> tuple[bytes, int]:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ResourceError(f"{where} needs {', '.join(missing)}; install with: pip install {' '.join(missing)}")
-    return _checked(where, settings, _read(where, settings))
-
-
-def _read(where: str, settings: Embedding) -> bytes:
-    try:
-        raw = Path(settings.file).read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{where}.file: {settings.file} cannot be read ({error.strerror})") from error
-    found = hashlib.sha256(raw).hexdigest()
-    if found != settings.sha256:
-        raise IntegrityError(f"{where}.sha256: {settings.file} has {found}; it is not the file that was meant")
-    return raw
-
-
-def _checked(where: str, settings: Embedding, raw: bytes) -> tuple[bytes, int]:
-    """The graph with the wanted tensor among its outputs, and its opset; no part of it reaches outside the file.
-
-    The bytes are parsed, and nothing is run. A tensor inside the graph can become an output.
-    """
+    raw = _read(where, settings)
     onnx = importlib.import_module("onnx")
     try:
         model = onnx.load_model_from_string(raw)
@@ -172,6 +157,17 @@ def _checked(where: str, settings: Embedding, raw: bytes) -> tuple[bytes, int]:
         model.graph.output.append(onnx.ValueInfoProto(name=settings.output))
         raw = model.SerializeToString()
     return raw, next((int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+
+
+def _read(where: str, settings: Embedding) -> bytes:
+    try:
+        raw = Path(settings.file).read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{where}.file: {settings.file} cannot be read ({error.strerror})") from error
+    found = hashlib.sha256(raw).hexdigest()
+    if found != settings.sha256:
+        raise IntegrityError(f"{where}.sha256: {settings.file} has {found}; it is not the file that was meant")
+    return raw
 
 
 def _parts(message: Any) -> Iterator[Any]:

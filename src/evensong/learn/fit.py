@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evensong.errors import DataError, ResourceError
@@ -21,15 +20,13 @@ from evensong.learn.mixing import mixup, spec_augment, time_shifts
 from evensong.learn.models import build_model, import_timm, input_size, load_pretrained
 from evensong.learn.optimizer import AdamW
 from evensong.learn.resume import Facts, FoldState, Tensors
-from evensong.score.scores import balanced_accuracy, macro_f1
+from evensong.score.scores import Floats, Ints, balanced_accuracy, macro_f1
 from evensong.keys import derive_seed, keyed_generator
 from evensong.learn.store import ArrayStore
 from evensong.learn.fold_table import Subset
 from evensong.schemas import TrackTrain, Train
 
 EVALUATED = ("test", "val")  # in the order of predictions.csv
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 class Epoch(NamedTuple):

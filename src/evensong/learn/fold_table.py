@@ -140,6 +140,12 @@ def items_of(table: pd.DataFrame, fold: int, subset: str) -> pd.DataFrame:
     return chosen.sort_values("item_id", kind="stable").reset_index(drop=True)
 
 
+def predicted(items: pd.DataFrame, probabilities: NDArray[np.float64]) -> pd.DataFrame:
+    """Rows of predictions.csv: items with one probability column a class; (n_items, n_classes) in the items' order."""
+    named = items[["fold", "subset", "item_id", "group", "is_original", "label"]].astype({"is_original": int})
+    return named.assign(**{f"p{label}": probabilities[:, label] for label in range(probabilities.shape[1])})
+
+
 def subset_of(items: pd.DataFrame) -> Subset:
     """The arrays a trainer needs of the items; ids stay behind."""
     return Subset(

@@ -1,11 +1,9 @@
 """Which head an embedding's arm gets, and the arm's folder: what the heads predicted, the heads, and a card."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as save_safetensors
 
 from evensong.errors import ParamsError
+from evensong.learn.card import DIGEST, Card, card_digest
 from evensong.learn.head_folds import FoldHead, fit_folds, write_folds
 from evensong.learn.heads import Floats, Ints, Kind
 from evensong.run.text import write_json
@@ -21,10 +20,8 @@ from evensong.score.scores import macro_f1
 from evensong.score.within_folds import auroc_within
 
 FORMAT = "evensong-arm-1"
-DIGEST = "card_sha256"
 _NO_GAIN = 1e-9  # a lead that rounding could make
 
-Card = dict[str, Any]
 Measure = Callable[[Ints, Floats, Ints], float]  # labels, probabilities and folds of validation items
 
 
@@ -123,9 +120,3 @@ def _write_heads(out: Path, fitted: Sequence[FoldHead]) -> dict[str, str]:
 def head_name(fold: int) -> str:
     """The file of a fold's head."""
     return f"head_{fold:02d}.safetensors"
-
-
-def card_digest(card: Card) -> str:
-    """Of all of a card but the digest itself."""
-    rest = {key: value for key, value in card.items() if key != DIGEST}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()

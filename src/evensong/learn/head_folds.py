@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from evensong.learn.fold_table import check_fold_table, choose_folds, items_of
+from evensong.learn.fold_table import check_fold_table, choose_folds, items_of, predicted
 from evensong.learn.heads import Floats, Head, Ints, Kind, fit_head
 from evensong.run.parallel import map_tasks
 from evensong.run.text import write_csv, write_json
@@ -65,11 +65,11 @@ def fit_folds(
     numbers = choose_folds(table, folds)
     tasks = [_task(kind, fold, items_of(table, fold, "train"), features) for fold in numbers]
     heads = map_tasks(_fit, tasks, workers=workers, label="folds", unit="fold")
-    return [
-        FoldHead(task.fold, head, len(task.labels), asked, head.probabilities(features[asked["row"]]))
-        for task, head in zip(tasks, heads, strict=True)
-        for asked in [_asked(table, task.fold)]
-    ]
+    fitted = []
+    for task, head in zip(tasks, heads, strict=True):
+        asked = pd.concat([items_of(table, task.fold, subset) for subset in ("val", "test")], ignore_index=True)
+        fitted.append(FoldHead(task.fold, head, len(task.labels), asked, head.probabilities(features[asked["row"]])))
+    return fitted
 
 
 def write_folds(out: Path, table: pd.DataFrame, fitted: Sequence[FoldHead], classes: Sequence[str]) -> None:
@@ -81,7 +81,8 @@ def write_folds(out: Path, table: pd.DataFrame, fitted: Sequence[FoldHead], clas
         classes: names in label order.
     """
     out.mkdir(parents=True)
-    write_csv(out / "predictions.csv", pd.concat([_named(one) for one in fitted]), float_format=_PROBABILITY)
+    predictions = pd.concat([predicted(one.asked, one.probabilities) for one in fitted])
+    write_csv(out / "predictions.csv", predictions, float_format=_PROBABILITY)
     write_csv(out / "folds.csv", pd.DataFrame([_counts(table, one) for one in fitted]))
     write_json(out / "classes.json", {"classes": list(classes)})
 
@@ -92,15 +93,6 @@ def _task(kind: Kind, fold: int, fitted_on: pd.DataFrame, features: NDArray[Any]
 
 def _fit(task: _Task) -> Head:
     return fit_head(task.kind, task.features, task.labels, f"fold {task.fold}")
-
-
-def _asked(table: pd.DataFrame, fold: int) -> pd.DataFrame:
-    return pd.concat([items_of(table, fold, "val"), items_of(table, fold, "test")], ignore_index=True)
-
-
-def _named(one: FoldHead) -> pd.DataFrame:
-    named = one.asked[["fold", "subset", "item_id", "group", "is_original", "label"]].astype({"is_original": int})
-    return named.assign(**{f"p{label}": one.probabilities[:, label] for label in range(one.probabilities.shape[1])})
 
 
 def _counts(table: pd.DataFrame, one: FoldHead) -> dict[str, int]:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from evensong.learn.models import import_timm
 
+SAVE_EVERY_S = 30.0  # of training between two saved epochs of a fold
 _STATE_DIR = "EVENSONG_STATE_DIR"
 _STALE_AFTER_S = 30 * 24 * 3600
 _DIGEST_BYTES = 32
@@ -41,17 +42,15 @@ class JobState:
 
     Args:
         key: from `job_key`.
-        save_every_s: seconds of training between two saved epochs of a fold.
     """
 
-    def __init__(self, key: str, save_every_s: float) -> None:
+    def __init__(self, key: str) -> None:
         self.root = Path(os.environ.get(_STATE_DIR) or ".state")
         self.folder = self.root / key
-        self._save_every_s = save_every_s
 
     def fold(self, fold: int) -> "FoldState":
         """The state of one fold."""
-        return FoldState(self.folder / f"fold_{fold:02d}", self._save_every_s)
+        return FoldState(self.folder / f"fold_{fold:02d}")
 
     def prune(self) -> None:
         """Forget this job, once its outputs are in place, and jobs that nobody continued for a month."""
@@ -67,13 +66,11 @@ class FoldState:
 
     Args:
         folder: ``<root>/<key>/fold_NN``; its last two names are the owner that is written into every file.
-        save_every_s: seconds of training between two saved epochs.
     """
 
-    def __init__(self, folder: Path, save_every_s: float) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._owner = "/".join(folder.parts[-2:])
-        self._save_every_s = save_every_s
         self._saved_at = 0.0
 
     def load_epoch(self) -> tuple[Tensors, Facts] | None:
@@ -83,7 +80,7 @@ class FoldState:
 
     def is_due(self) -> bool:
         """Whether enough training would be lost now to be worth a file."""
-        return time.monotonic() - self._saved_at >= self._save_every_s
+        return time.monotonic() - self._saved_at >= SAVE_EVERY_S
 
     def save_epoch(self, tensors: Mapping[str, Tensor], facts: Facts) -> None:
         """Replace the saved epoch.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evensong.errors import DataError, IntegrityError
+from evensong.keys import file_sha256
 
 _CHUNK_ROWS = 512
 
@@ -110,8 +111,7 @@ def digest_of(paths: Sequence[Path]) -> str:
     """One sha256 over the bytes of several files, in order."""
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as handle:
-            digest.update(hashlib.file_digest(handle, "sha256").digest())
+        digest.update(bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()
 
 

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evensong.audio.decode import AUDIO_SUFFIXES, UNREAD_SUFFIXES
+from evensong.audio.containers import AUDIO_SUFFIXES
 from evensong.errors import DataError, InputFault, ParamsError
-from evensong.intake.listing import Kind, list_files
+from evensong.intake.listing import AUDIO, list_files
 from evensong.intake.names import name_fault, printable
-
-_RECORDINGS = Kind("audio", AUDIO_SUFFIXES, UNREAD_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def list_recordings(named: Sequence[Path], own: Path | None) -> Listing:
 
 def _add_folder(listing: Listing, folder: Path, own: Path | None) -> None:
     try:
-        entries = list_files(folder, _RECORDINGS)
+        entries = list_files(folder, AUDIO)
     except OSError as error:
         raise DataError(f"{printable(error.filename)}: the folder cannot be read ({error.strerror})") from error
     for entry in entries:

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from evensong.audio.augment import limit_peak
-from evensong.audio.decode import open_mono, write_wav
+from evensong.audio.decode import open_mono
+from evensong.audio.wav import write_wav
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import unique_slugs
 from evensong.keys import keyed_hash
@@ -230,7 +231,7 @@ def _span(one: Candidate) -> tuple[int, int]:
 def _cut(task: _Task) -> InputFault | None:
     """Write the clips of one recording, which is read once and never held whole; runs in a worker."""
     try:
-        with open_mono(task.path, None, as_far_as_it_goes=True) as blocks:
+        with open_mono(task.path) as blocks:
             for place, wave in pieces(blocks, task.spans):
                 write_wav(task.outs[place], limit_peak(wave)[0], task.sample_rate_hz)
                 _draw(task.outs[place].with_suffix(".png"), wave, task)

@@ -1,16 +1,14 @@
 """data/night -> its class folders and every entry in and beside them; nothing is opened here."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from evensong.audio.decode import AUDIO_SUFFIXES, UNREAD_SUFFIXES
 from evensong.errors import DataError
-from evensong.intake.listing import Entry, Kind, ignored_rule, items_of, list_files, sort_key
+from evensong.intake.listing import AUDIO, Entry, ignored_rule, items_of, list_files, sort_key
 from evensong.intake.names import name_fault, nfc, printable
 from evensong.night.sources import GROUPS_FILE
 
-CLIPS = Kind("audio", AUDIO_SUFFIXES, UNREAD_SUFFIXES)
 _LAYOUT = "put one folder of recordings a class into it, such as {root}/asio_flammeus/*.wav"
 
 
@@ -36,7 +34,7 @@ def list_clips(root: Path, *, recursive: bool, least: int = 2) -> tuple[list[str
         for folder in folders.values():
             if not recursive:
                 _refuse_nested(root / folder)
-            entries += list_files(root, CLIPS, inside=folder)
+            entries += list_files(root, AUDIO, inside=folder)
     except OSError as error:
         raise DataError(f"{printable(error.filename)}: the folder cannot be read ({error.strerror})") from error
     return sorted(folders), sorted(entries, key=lambda entry: sort_key(entry.path))
@@ -79,14 +77,10 @@ def _check_class(root: Path, item: "os.DirEntry[str]", others: Mapping[str, str]
         raise DataError(f"{where}: a class folder with this name cannot be used ({fault}); rename it")
     if item.is_symlink():
         raise DataError(f"{where}: a class folder must not be a link; put the folder itself there")
-    twin = _twin(item.name, others)
+    twin = next((other for other in others if nfc(item.name).lower() == other.lower()), None)
     if twin is not None:
         what = "their Unicode form" if nfc(item.name) in others else "upper and lower case"
         raise DataError(f"{where} and {root}/{twin}: two class folders differ only in {what}; rename or merge one")
-
-
-def _twin(name: str, others: Iterable[str]) -> str | None:
-    return next((other for other in others if nfc(name).lower() == other.lower()), None)
 
 
 def _refuse_nested(folder: Path) -> None:

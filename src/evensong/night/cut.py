@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from evensong.audio.augment import limit_peak
-from evensong.audio.decode import open_mono, write_wav
+from evensong.audio.decode import open_mono
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError, IntegrityError
 from evensong.intake.listing import ignored_rule
 from evensong.intake.names import nfc, unique_slugs
@@ -71,22 +73,14 @@ def classes_of(rows: pd.DataFrame, settings: NightCut) -> pd.DataFrame:
     rows.loc[is_open & ~is_wanted, "outcome"] = NOT_WANTED
     unfit = rows["class_name"].map(lambda name: "/" in name or name in (".", "..") or ignored_rule(name) is not None)
     rows.loc[is_open & is_wanted & unfit, ["outcome", "detail"]] = [NOT_A_CLASS, "map it in night.cut.label_map"]
-    names = sorted(set(rows.loc[rows["outcome"] == "", "class_name"]))
-    alike = [(one, other) for one, other in zip(_folded(names), _folded(names)[1:], strict=False) if _same(one, other)]
+    names = sorted(set(rows.loc[rows["outcome"] == "", "class_name"]), key=lambda name: (name.casefold(), name))
+    alike = [(one, other) for one, other in pairwise(names) if one.casefold() == other.casefold()]
     if alike:
         raise DataError(
             f"labels {alike[0][0]!r} and {alike[0][1]!r} differ only in upper and lower case; make them one in "
             "night.cut.label_map"
         )
     return rows
-
-
-def _folded(names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: (name.casefold(), name))
-
-
-def _same(one: str, other: str) -> bool:
-    return one.casefold() == other.casefold()
 
 
 def plan_recording(
@@ -308,7 +302,7 @@ def _cut(task: _Task) -> list[str]:
     firsts = [min(round(begin * task.sample_rate_hz), task.n_frames - length) for begin in task.begins_s]
     pieces: list[list[np.ndarray]] = [[] for _ in firsts]
     written, seen = [], 0
-    with open_mono(task.source, None, as_far_as_it_goes=True) as blocks:
+    with open_mono(task.source) as blocks:
         for block in blocks:
             for n, first in enumerate(firsts):
                 if first < seen + block.size and seen < first + length:

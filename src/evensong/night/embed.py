@@ -1,6 +1,6 @@
 """Pool files -> one array of embeddings a class, in the order of the mel rows."""
 
-from dataclasses import dataclass
+import functools
 from itertools import islice
 from pathlib import Path
 
@@ -15,13 +15,6 @@ from evensong.run.parallel import map_tasks
 from evensong.schemas import Embedding
 
 _CURE = "raise night.augment.sample_rate_hz to it"
-
-
-@dataclass(frozen=True)
-class _Task:
-    where: str
-    settings: Embedding
-    file: PoolFile
 
 
 def write_embeddings(
@@ -52,8 +45,8 @@ def write_embeddings(
     chosen = chosen.sort_values(["class_slug", "mel_row"])
     refuse_lower_rates(where, settings, chosen["sample_rate_hz"].to_numpy(np.int64), _CURE)
     opset = open_graph(where, settings).opset
-    tasks = [_Task(where, settings, file) for file in chosen["file"]]
-    vectors = map_tasks(_vector, tasks, workers=workers, label="night_embed")
+    embed = functools.partial(_vector, where, settings)
+    vectors = map_tasks(embed, chosen["file"].tolist(), workers=workers, label="night_embed")
     folder.mkdir(parents=True)
     for class_slug, n_files in chosen.groupby("class_slug", sort=True).size().items():
         np.save(folder / f"{class_slug}.npy", np.stack(list(islice(vectors, int(n_files)))))
@@ -61,5 +54,5 @@ def write_embeddings(
     write_facts(folder, settings, {"made_of": pool_sha256, "opset": opset, "pool_sample_rate_hz": int(rate_hz)})
 
 
-def _vector(task: _Task) -> NDArray[np.float32]:
-    return open_graph(task.where, task.settings).vector(task.file.wave(), task.file.sample_rate_hz)
+def _vector(where: str, settings: Embedding, file: PoolFile) -> NDArray[np.float32]:
+    return open_graph(where, settings).vector(file.wave(), file.sample_rate_hz)

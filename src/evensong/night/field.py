@@ -4,17 +4,18 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evensong.audio.decode import AUDIO_SUFFIXES, UNREAD_SUFFIXES, open_stream
+from evensong.audio.decode import open_stream
 from evensong.errors import DataError, InputFault
-from evensong.intake.annotations import TABLE_SUFFIXES, AnnotationTable, read_annotations
+from evensong.intake.annotations import TABLE_SUFFIXES, TRUTH, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import Problems, read_table
-from evensong.intake.listing import Entry, Kind, list_files
+from evensong.intake.listing import AUDIO, Entry, list_files
 from evensong.intake.names import counted, name_fault, nfc, printable
 from evensong.intake.opening import equal_contents, open_all
 from evensong.intake.problems import tell_names
@@ -28,9 +29,7 @@ RECORDING_COLUMNS = [
     *("duplicate_of", "warnings"),
 ]
 FILE_MISSING = "file missing"
-_RECORDINGS = Kind("audio", AUDIO_SUFFIXES, UNREAD_SUFFIXES)
 _LONGEST_S = 36_000.0  # ten hours at a hundredth of real time: the deadline of one recording
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 # What programs append to a recording's name to call its table.
 _TABLE_NAME = re.compile(
     r"(\.Table\.\d+)?(\.BirdNET)?([._](selections?|labels?|annotations?))?(\.table)?$", re.IGNORECASE
@@ -67,7 +66,7 @@ def read_field(root: Path, settings: NightCut, *, group_pattern: str | None, wor
         IntegrityError: a recording changed while it was read.
     """
     try:
-        entries = list_files(root, _RECORDINGS) if root.is_dir() else []
+        entries = list_files(root, AUDIO) if root.is_dir() else []
     except OSError as error:
         raise DataError(f"{printable(error.filename)}: the folder cannot be read ({error.strerror})") from error
     recordings, opened = _open_recordings(root, entries, group_pattern, workers)
@@ -204,12 +203,8 @@ class _Names:
 def _shared(given: Sequence[str], path: str) -> int:
     """How many folders, from the last one, two paths have in common."""
     folders = PurePosixPath(path.casefold()).parts[:-1]
-    n = 0
-    for one, other in zip(reversed(given[:-1]), reversed(folders), strict=False):
-        if one != other:
-            break
-        n += 1
-    return n
+    pairs = zip(reversed(given[:-1]), reversed(folders), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def _rows(tables: Mapping[str, AnnotationTable], names: _Names) -> list[dict[str, Any]]:
@@ -237,7 +232,7 @@ def _listed(root: Path, names: _Names) -> tuple[dict[str, bool], list[str]]:
     problems, missing = Problems(path), []
     listed: dict[str, bool] = {}
     for line, called, said in zip(table.lines, table.values["recording"], table.values["exhaustive"], strict=True):
-        truth = _TRUTH.get(said.strip().casefold())
+        truth = TRUTH.get(said.strip().casefold())
         if truth is None or not called.strip():
             problems.add(line, f"exhaustive is {said!r}; write true or false, and a recording beside it")
             continue

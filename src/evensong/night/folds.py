@@ -97,7 +97,7 @@ def _preset(pool: pd.DataFrame, settings: NightIndex) -> tuple[Split, list[str],
         )
     if n_folds == 2 and settings.validation == "next_fold":
         raise ParamsError("two preset folds leave no training fold with validation: next_fold; use validation: none")
-    split = preset_split(pool, values, n_parts=n_folds, order=order)
+    split = preset_split(pool, values, order=order)
     _refuse_untrained(pool, fold_table(split, fold_names(n_folds), validation=settings.validation))
     return split, fold_names(n_folds), np.full(n_folds, 1 / n_folds)
 

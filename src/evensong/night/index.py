@@ -3,10 +3,9 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -237,8 +236,8 @@ def _holds_what_was_written(connection: sqlite3.Connection) -> bool:
         return False
 
 
-def _rows(connection: sqlite3.Connection, query: str, values: Sequence[Any] = ()) -> pd.DataFrame:
-    cursor = connection.execute(query, values)
+def _rows(connection: sqlite3.Connection, query: str) -> pd.DataFrame:
+    cursor = connection.execute(query)
     columns = [column[0] for column in cursor.description]
     table = pd.DataFrame(cursor.fetchall(), columns=columns)
     numbers = [name for name in ("label", "mel_row", "fold", "is_augmented") if name in columns]

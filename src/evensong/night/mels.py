@@ -62,7 +62,10 @@ def write_mels(
             raise IntegrityError(f"pool.csv: the mel rows of {class_slug} are not 0 to {len(files) - 1}")
         array = folder / f"{class_slug}.npy"
         rows = open_memmap(array, mode="w+", dtype=np.float32, shape=(len(files), settings.n_mels, n_frames))
-        tasks.extend(_class_tasks(files, array, rows, settings))
+        for start in range(0, len(files), _ROWS_A_TASK):
+            batch = files.iloc[start : start + _ROWS_A_TASK]
+            first_byte = rows.offset + start * rows[0].nbytes
+            tasks.append(_Task(array, first_byte, tuple(batch["file"]), tuple(batch["start"]), settings))
     is_flat = {
         name: flat
         for batch in map_tasks(_write_rows, tasks, workers=workers, label="night_mels", unit="batch")
@@ -125,20 +128,6 @@ def _common_rate(pool: pd.DataFrame) -> int:
     if len(rates) != 1:
         raise IntegrityError(f"pool.csv: one sample rate expected, found {', '.join(map(str, rates))}")
     return int(rates[0])
-
-
-def _class_tasks(files: pd.DataFrame, array: Path, rows: np.memmap, settings: NightMels) -> list[_Task]:
-    return [
-        _Task(
-            array,
-            rows.offset + start * rows[0].nbytes,
-            tuple(batch["file"]),
-            tuple(batch["start"]),
-            settings,
-        )
-        for start in range(0, len(files), _ROWS_A_TASK)
-        for batch in [files.iloc[start : start + _ROWS_A_TASK]]
-    ]
 
 
 def _write_rows(task: _Task) -> dict[str, bool]:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from evensong.audio.augment import apply, draw, limit_peak
-from evensong.audio.decode import decode, downmix, resample, write_wav
+from evensong.audio.decode import decode, downmix, resample
+from evensong.audio.wav import write_wav
 from evensong.errors import DataError, InputFault, IntegrityError, ResourceError
 from evensong.keys import file_sha256
 from evensong.night.plan import PLAN_COLUMNS

@@ -108,7 +108,9 @@ def scan_folder(
     with gathered:
         _refuse_empty_classes(root, class_names, usable, entries)
     with gathered:
-        _refuse_conflicts(conflicts)
+        if conflicts:
+            message = f"{counted(len(conflicts), 'sound')} in two classes, so one of the labels is wrong; remove one"
+            raise DataError(tell_names(message, [FileProblem(" and ".join(pair)) for pair in conflicts]))
     with gathered:
         own = [one for one in usable if origins[one.path] == "clips" and one.path not in repeated]
         groups = read_groups(root / GROUPS_FILE) if (root / GROUPS_FILE).is_file() else None
@@ -191,12 +193,6 @@ def _refuse_empty_classes(
     if empty:
         named = "; ".join(f"class {name}: 0 usable of {n_listed[name]} listed" for name in empty)
         raise DataError(f"{named}; add recordings to {root} or remove the folder")
-
-
-def _refuse_conflicts(conflicts: Sequence[tuple[str, str]]) -> None:
-    if conflicts:
-        message = f"{counted(len(conflicts), 'sound')} in two classes, so one of the labels is wrong; remove one"
-        raise DataError(tell_names(message, [FileProblem(" and ".join(pair)) for pair in conflicts]))
 
 
 def _clip_table(

@@ -58,13 +58,12 @@ def split_groups(
     return Split(parts, pd.concat(quality, ignore_index=True).sort_values("class_name", ignore_index=True))
 
 
-def preset_split(pool: pd.DataFrame, values: Mapping[str, str], *, n_parts: int, order: Sequence[str]) -> Split:
+def preset_split(pool: pd.DataFrame, values: Mapping[str, str], *, order: Sequence[str]) -> Split:
     """Take the parts that file names give.
 
     Args:
         pool: as in `split_groups`, with original_file.
         values: preset fold by original file.
-        n_parts: number of distinct values.
         order: the distinct values in fold order.
 
     Raises:
@@ -81,7 +80,7 @@ def preset_split(pool: pd.DataFrame, values: Mapping[str, str], *, n_parts: int,
         )
     parts = {str(source): int(fold) for source, fold in folds.groupby(pool["source_id"]).first().items()}
     table = group_table(pool)
-    shares = np.full(n_parts, 1 / n_parts)
+    shares = np.full(len(order), 1 / len(order))
     rows = []
     for class_name, groups in table.groupby("class_name"):
         problem, _, sources = _problem(groups, shares, 0)

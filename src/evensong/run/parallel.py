@@ -30,10 +30,9 @@ from evensong.schemas import Runtime
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-StartMethod = Literal["fork", "spawn"]
 Backend = Literal["local", "ray"]
 
-_START_METHOD: StartMethod = "fork" if sys.platform == "linux" else "spawn"
+# fork shares what the parent has loaded; spawn starts clean.
 _CONTEXT = multiprocessing.get_context("fork") if sys.platform == "linux" else multiprocessing.get_context("spawn")
 # What a process does to itself. Any other signal comes from outside, and says nothing about the file.
 _CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP}
@@ -77,7 +76,6 @@ def map_tasks(
     workers: int,
     label: str,
     unit: str = "file",
-    start_method: StartMethod = _START_METHOD,
     needs_gpu: bool = False,
 ) -> Iterator[Result]:
     """Apply a function to every task and yield the results in task order.
@@ -88,7 +86,6 @@ def map_tasks(
         workers: processes; 1 runs everything in this process.
         label: name on the progress bar, which shows on a terminal only.
         unit: what one task is, for the bar.
-        start_method: fork shares what the parent has loaded; spawn starts clean.
         needs_gpu: on a cluster, a task takes ``runtime.gpus_a_fold`` of one.
 
     Raises:
@@ -98,20 +95,17 @@ def map_tasks(
         if _backend.is_ray:
             results = ray_results(function, tasks, cores=workers, gpus=_backend.gpus if needs_gpu else 0)
         else:
-            results = _results(function, tasks, min(workers, len(tasks)), start_method)
+            results = _results(function, tasks, min(workers, len(tasks)))
         for result in results:
             bar.update()
             yield result
 
 
-def _results(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, start_method: StartMethod
-) -> Iterator[Result]:
+def _results(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
     if workers <= 1:
         yield from map(function, tasks)
         return
-    context = multiprocessing.get_context(start_method)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=_CONTEXT, initializer=_start_worker)
     try:
         yield from pool.map(function, tasks, chunksize=1)
     except BrokenProcessPool as error:
@@ -155,7 +149,6 @@ def map_isolated(
     workers: int,
     seconds: float,
     label: str,
-    unit: str = "file",
     together: int = 8,
 ) -> Iterator[Result | InputFault]:
     """Apply a function to every task in other processes and yield the results in task order.
@@ -169,7 +162,6 @@ def map_isolated(
         workers: processes; the results do not depend on it.
         seconds: longest time for one task, by the clock.
         label: name on the progress bar, which shows on a terminal only; none for no bar.
-        unit: what one task is, for the bar.
         together: tasks that go to one machine of a cluster as one, and load what they need once.
 
     Yields:
@@ -178,14 +170,14 @@ def map_isolated(
     Raises:
         WorkerKilledError: one was killed from outside, as happens when memory runs out.
     """
-    found: dict[int, Result | InputFault] = {}
     if _backend.is_ray:
         parts = [_Part(function, tasks[at : at + together], seconds) for at in range(0, len(tasks), together)]
-        for found_there in map_tasks(_map_part, parts, workers=workers, label=label, unit=f"{together} {unit}s"):
+        for found_there in map_tasks(_map_part, parts, workers=workers, label=label, unit=f"{together} files"):
             yield from found_there
         return
+    found: dict[int, Result | InputFault] = {}
     with (
-        _bar(len(tasks), label, unit) as bar,
+        _bar(len(tasks), label, "file") as bar,
         contextlib.closing(_outcomes(function, tasks, workers, seconds)) as outcomes,
     ):
         for index in range(len(tasks)):

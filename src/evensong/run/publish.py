@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from evensong.errors import BusyError, IntegrityError, ResourceError
 
@@ -193,12 +192,9 @@ def _signals_held() -> Iterator[None]:
 def _locked(path: Path) -> Iterator[bool]:
     """Hold a lock file; whether it was free. The handle keeps it, not the file, so a killed holder leaves none."""
     with path.open("w") as handle:
-        yield _is_locked_by_us(handle)
-
-
-def _is_locked_by_us(handle: IO[str]) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = True
+        except BlockingIOError:
+            is_ours = False
+        yield is_ours

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from evensong.audio.decode import AUDIO_SUFFIXES, UNREAD_SUFFIXES
+from evensong.audio.containers import AUDIO_SUFFIXES
+from evensong.audio.unread import UNREAD_SUFFIXES
 from evensong.audio.mel_images import IMAGE_SUFFIXES, inspect_image
 from evensong.audio.quality import ClipStats
 from evensong.errors import DataError, InputFault
