@@ -83,17 +83,19 @@ class TrainedFolds(Trained):
     stored_input: dict[str, Any]
 
 
+def folders_of(model: Path) -> list[Path]:
+    """Folders of single models: the one that is named, or its folds; none where there are neither."""
+    cards = list(model.glob("model.json")) or sorted(model.glob("fold_*/model.json"))
+    return [card.parent for card in cards]
+
+
 def read_folds(folder: Path) -> TrainedFolds:
     """Read a training folder with its fold folders, or one fold folder alone.
 
     Raises:
         IntegrityError: no model there, a fold is damaged, or the folds are not of one training.
     """
-    folders = (
-        [folder]
-        if (folder / "model.json").is_file()
-        else sorted(path.parent for path in folder.glob("fold_*/model.json"))
-    )
+    folders = folders_of(folder)
     if not folders:
         raise IntegrityError(
             f"{folder}: no trained model (model.json, or fold_NN/model.json); train one with dvc repro, or fetch it "

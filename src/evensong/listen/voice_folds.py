@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evensong.errors import IntegrityError
-from evensong.listen.folds import FoldMean, TrainedFolds, read_folds
+from evensong.listen.folds import FoldMean, TrainedFolds, folders_of, read_folds
 from evensong.listen.scorer import Infer
 from evensong.score.judges import Judge, read_judges
 
@@ -49,7 +49,8 @@ def read_each(model: Path, thresholds: Path) -> tuple[Each, list[TrainedFolds], 
         IntegrityError: a model is damaged, they do not belong together, or the thresholds are of other models.
     """
     known = read_judges(thresholds)
-    trained = [read_folds(folder) for folder in _folders_of(model, known)]
+    named = [model / judge.member / f"fold_{judge.fold:02d}" for judge in known]  # of the folder of all trainings
+    trained = [read_folds(folder) for folder in folders_of(model) or named]
     first = trained[0].cards[0]
     differing = sorted({key for one in trained for key in _SHARED if one.cards[0].get(key) != first.get(key)})
     if differing:
@@ -75,14 +76,6 @@ def read_voice_folds(model: Path, thresholds: Path) -> tuple[Infer, list[Judge],
     network, trained, judges = read_each(model, thresholds)
     network.to(memory_format=torch.channels_last)
     return functools.partial(_infer, network), judges, trained[0].cards[0]["mels"]
-
-
-def _folders_of(model: Path, judges: Sequence[Judge]) -> list[Path]:
-    """The folders of single models: of one fold, of a training, or of all that thresholds.json names."""
-    for form in ("model.json", "fold_*/model.json"):
-        if found := sorted(path.parent for path in model.glob(form)):
-            return found
-    return [model / judge.member / f"fold_{judge.fold:02d}" for judge in judges]
 
 
 def _infer(network: Each, images: NDArray[np.float32]) -> NDArray[np.float32]:
