@@ -58,6 +58,13 @@ def test_the_graph_scores_windows(graph: Path) -> None:
     assert np.isnan(probs[1]).all()  # no sound
 
 
+def test_what_is_kept_of_one_description_is_not_used_for_another(graph: Path) -> None:
+    before = read_exported(graph).digest
+    describe(graph, mels=MELS.model_dump() | {"sample_rate_hz": RATE_HZ, "top_db": 70.0})
+    read_exported.cache_clear()
+    assert read_exported(graph).digest != before
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -223,6 +223,7 @@ def test_the_voice_page_reads_what_git_holds_and_nothing_else(tmp_path, monkeypa
     found = Read(VOICE)
     assert not {"audio", "img", "video"} & {tag for tag, _ in found.tags}
     assert "Networks at all: +0.05." in found.text
+    assert "40 patients, 2 sub-databases fused by their mean." in found.text
     for told in ("<5", "withheld", "0.750", "Age alone: AUROC 0.900.", "61.5 (7.2)", HOSTILE, "likelihood ratio +"):
         assert told in found.text
     flow = next(one["aria-label"] for one in found.all("svg") if one.get("aria-label", "").startswith("Flow"))
@@ -239,8 +240,10 @@ def test_the_voice_page_of_a_cohort_without_confounders_or_with_few_patients(tmp
     few = {"n": "<5", "n_positive": "<5", "prevalence": None, "methods": {"soft_mean": {"reason": "few"}}}
     Path("metrics/voice/clinical.json").write_text(json.dumps(few))
     Path("plots/voice_clinical/decision.csv").write_text("curve,label,colour,threshold,net_benefit\n")
+    Path("metrics/voice/details.json").write_text(json.dumps({"n_members": 1}))
     voice_report.main()
     text = Read(VOICE).text
+    assert "40 patients, one sub-database." in text
     assert "No confounders are named." in text
     assert "Table 1" not in text
     assert "Not shown: a class has too few patients." in text

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evensong.errors import IntegrityError, ResourceError
+from evensong.keys import digest_of
 from evensong.listen.scorer import Infer, Trained
 from evensong.score.judges import Judge
 
@@ -54,7 +55,8 @@ def read_exported(path: Path) -> Trained:
     raw, facts = _read(path, _Night)
     infer = _infer(path, raw, "probabilities", (len(facts.classes),))
     cards = [fold.model_dump() for fold in facts.folds]
-    return Trained(facts.classes, facts.background, cards, facts.onnx_sha256, infer, facts.mels)
+    digest = digest_of([facts.model_dump_json()])  # which holds the graph's
+    return Trained(facts.classes, facts.background, cards, digest, infer, facts.mels)
 
 
 def read_exported_voice(path: Path) -> tuple[Infer, list[Judge], dict[str, Any]]:
