@@ -19,7 +19,7 @@ from tests.pipeline.real import REAL
 
 ROOT = Path(__file__).parents[2]
 HEART = REAL / "heart"
-N_PATIENTS, N_IMAGES, N_BLANK, N_TWICE = 230, 60, 30, 5
+N_PATIENTS, N_IMAGES, N_BLANK, N_TWICE = 115, 30, 15, 5
 
 pytestmark = [
     pytest.mark.real,
@@ -29,7 +29,7 @@ pytestmark = [
 
 
 class Cohort:
-    """A working folder with every third patient of the heart cohort."""
+    """A working folder with every sixth patient of the heart cohort."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class Cohort:
         self.survey = folder / "data/voice/cohort/Demographics_Survey.csv"
         self.lists = folder / "data/voice/cohort/splits"
         header, *rows = (HEART / "cohort/Demographics_Survey.csv").read_text(encoding="utf-8").splitlines()
-        kept = rows[: 3 * N_PATIENTS : 3]
+        kept = rows[: 6 * N_PATIENTS : 6]
         self.survey.parent.mkdir(parents=True)
         self.survey.write_text("\n".join([header, *kept, ""]), encoding="utf-8")
         patients = {row.split(",")[0] for row in kept}
@@ -130,7 +130,7 @@ def test_the_accounts_close(mixed: Cohort) -> None:
 
 def test_people_with_two_labels_are_refused(mixed: Cohort) -> None:
     before = mixed.survey.read_text(encoding="utf-8")
-    rows = [row.split(",") for row in before.splitlines()[101 : 101 + N_TWICE]]
+    rows = [row.split(",") for row in before.splitlines()[61 : 61 + N_TWICE]]
     more = [f"{patient},{label == 'False'}" for patient, label in rows]
     mixed.survey.write_text(before + "\n".join([*more, ""]), encoding="utf-8")
     said = mixed.refused("voice_splits")
@@ -138,7 +138,7 @@ def test_people_with_two_labels_are_refused(mixed: Cohort) -> None:
     n_lines = len(before.splitlines())
     assert f"{N_TWICE} problem(s)" in said
     for place in range(N_TWICE):
-        assert f"the patient of lines {102 + place}, {n_lines + 1 + place} has both diagnoses" in said
+        assert f"the patient of lines {62 + place}, {n_lines + 1 + place} has both diagnoses" in said
 
 
 @pytest.fixture
