@@ -225,6 +225,38 @@ def test_a_source_is_the_recording_or_what_the_pattern_finds_in_its_name(field, 
     assert recordings["source_id"].tolist() == ["n1", "n1", "south/s1.flac"]
 
 
+@pytest.mark.parametrize("table", ["Selection\tBegin Time (s)\tEnd Time (s)\n1\t1\t2\n", "\0\0no table"])
+def test_a_recording_whose_own_table_cannot_be_read_is_not_exhaustive(field, table, capsys):
+    (field / "recordings.csv").write_text("recording,exhaustive\ns1.flac,true\nn1_20240501.wav,true\n")
+    (field / "south/s1.Table.1.selections.txt").write_text(table)
+    night_cut.main()
+    recordings = pd.read_csv(FIELD / "recordings.csv", index_col="path")
+    assert recordings["exhaustive"].to_dict() == {
+        "north/n1_20240501.wav": True, "north/n1_20240502.WAV": False, "south/s1.flac": False
+    }  # fmt: skip
+    assert "1 recording not taken as exhaustive: annotations cannot be read (south/s1.flac)" in capsys.readouterr().out
+
+
+@pytest.mark.fault("B02")
+def test_a_recording_with_a_decomposed_name_is_cut_and_found_by_the_composed_one(field):
+    (field / "north/n1_20240501.wav").rename(field / "north/Ho\u0308he.wav")
+    table = field / "north/calls.csv"
+    table.write_text(table.read_text().replace("n1_20240501.wav", "H\u00f6he.wav"), encoding="utf-8")
+    (field / "recordings.csv").write_text("recording,exhaustive\nH\u00f6he.wav,true\n", encoding="utf-8")
+    night_cut.main()
+    assert [(row[1], row[2]) for row in rows_of()[:2]] == [("owl", "used"), ("frog", "used")]
+    sources = pd.read_csv(CUT / "cut.csv").set_index("class_name")["source_id"]
+    assert sources["frog"] == "north/H\u00f6he.wav"
+
+
+def test_a_label_that_no_folder_can_be_called_after_is_an_outcome(field, params):
+    params(**PARAMS | {"night__cut__labels": []})
+    label = "one long remark " * 20
+    (field / "south/s1.Table.1.selections.txt").write_text(f"1\t1.3\t{label}\n")
+    night_cut.main()
+    assert ("south/s1.flac", label.strip(), "label cannot be a class", 0) in rows_of()
+
+
 def test_recordings_csv_says_exhaustive_and_a_row_that_cannot_be_read_says_no(field):
     (field / "recordings.csv").write_text(
         "recording,exhaustive\ns1.flac,true\nnorth/n1_20240502.wav,true\nn1_20240501.wav,false\nlost.wav,true\n"

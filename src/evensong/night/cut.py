@@ -28,6 +28,7 @@ USED, MERGED, TOO_SHORT, OUTSIDE = "used", "merged", "too short", "outside the f
 NOT_WANTED, OVERLAPPING = "label not wanted", "overlapping another label"
 NOT_A_CLASS = "label cannot be a class"
 EVENT_OUTCOMES = (USED, MERGED, TOO_SHORT, OVERLAPPING)  # rows that are a sound of their class in their recording
+_MOST_BYTES = 255  # of a folder's name on common file systems
 _SILENT_RMS = 1e-4  # -80 dBFS
 _SLACK_S = 1e-6  # what a rounded time may differ by
 
@@ -71,7 +72,7 @@ def classes_of(rows: pd.DataFrame, settings: NightCut) -> pd.DataFrame:
     is_open = rows["outcome"] == ""
     is_wanted = rows["class_name"].isin(wanted) if wanted else pd.Series(True, index=rows.index)
     rows.loc[is_open & ~is_wanted, "outcome"] = NOT_WANTED
-    unfit = rows["class_name"].map(lambda name: "/" in name or name in (".", "..") or ignored_rule(name) is not None)
+    unfit = rows["class_name"].map(_is_no_folder)
     rows.loc[is_open & is_wanted & unfit, ["outcome", "detail"]] = [NOT_A_CLASS, "map it in night.cut.label_map"]
     names = sorted(set(rows.loc[rows["outcome"] == "", "class_name"]), key=lambda name: (name.casefold(), name))
     alike = [(one, other) for one, other in pairwise(names) if one.casefold() == other.casefold()]
@@ -81,6 +82,11 @@ def classes_of(rows: pd.DataFrame, settings: NightCut) -> pd.DataFrame:
             "night.cut.label_map"
         )
     return rows
+
+
+def _is_no_folder(name: str) -> bool:
+    is_long = len(name.encode("utf-8", "surrogateescape")) > _MOST_BYTES
+    return is_long or "/" in name or name in (".", "..") or ignored_rule(name) is not None
 
 
 def plan_recording(

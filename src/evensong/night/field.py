@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -13,10 +13,10 @@ import pandas as pd
 
 from evensong.audio.decode import open_stream
 from evensong.errors import DataError, InputFault
-from evensong.intake.annotations import TABLE_SUFFIXES, TRUTH, AnnotationTable, read_annotations
+from evensong.intake.annotations import BAD_ROW, TABLE_SUFFIXES, TRUTH, AnnotationTable, read_annotations
 from evensong.intake.csv_tables import Problems, read_table
 from evensong.intake.listing import AUDIO, Entry, list_files
-from evensong.intake.names import counted, name_fault, nfc, printable
+from evensong.intake.names import counted, name_fault, nfc, printable, some_of
 from evensong.intake.opening import equal_contents, open_all
 from evensong.intake.problems import tell_names
 from evensong.intake.quarantine import check_budget, quarantine_table
@@ -74,7 +74,9 @@ def read_field(root: Path, settings: NightCut, *, group_pattern: str | None, wor
     names = _Names(recordings)
     rows = _rows(tables, names)
     listed, notes = _listed(root, names)
-    _mark_exhaustive(recordings, rows, tables, listed)
+    unread = {row["recording"] for row in rows if row["outcome"] == BAD_ROW}
+    unread |= {names.find("", path)[0] for path in refused}  # the tables called after a recording
+    notes += _mark_exhaustive(recordings, rows, tables, listed, unread)
     is_table = {*tables, *refused, *([RECORDINGS_FILE] if (root / RECORDINGS_FILE).is_file() else [])}
     quarantine = quarantine_table(root, [entry for entry in entries if entry.path not in is_table], opened)
     check_budget(quarantine, entries, settings, "field recordings", "night.cut", tell_names)
@@ -123,9 +125,9 @@ def _open_recordings(
     rows = [
         {
             **one.facts,
-            "path": nfc(one.path),
+            "path": one.path,
             "sha256": one.sha256,
-            "duplicate_of": nfc(repeated.get(one.path, "")),
+            "duplicate_of": repeated.get(one.path, ""),
             "source_id": patterned.get(repeated.get(one.path, one.path)) or nfc(repeated.get(one.path, one.path)),
             "exhaustive": False,
         }
@@ -171,7 +173,7 @@ class _Names:
         self._first = dict(zip(recordings["path"], recordings["duplicate_of"], strict=True))
         self._by_name: dict[str, list[str]] = {}
         for path in recordings["path"]:
-            name = PurePosixPath(path).name.casefold()
+            name = nfc(PurePosixPath(path).name).casefold()
             for key in {name, PurePosixPath(name).stem}:
                 self._by_name.setdefault(key, []).append(path)
 
@@ -191,7 +193,7 @@ class _Names:
                 "" if called else ", which this table is called after"
             )
         ranks = {
-            path: (_shared(given, path), PurePosixPath(path).parent == PurePosixPath(nfc(table)).parent)
+            path: (_shared(given, path), PurePosixPath(path).parent == PurePosixPath(table).parent)
             for path in candidates
         }
         best = [path for path, rank in ranks.items() if rank == max(ranks.values())]
@@ -202,7 +204,7 @@ class _Names:
 
 def _shared(given: Sequence[str], path: str) -> int:
     """How many folders, from the last one, two paths have in common."""
-    folders = PurePosixPath(path.casefold()).parts[:-1]
+    folders = PurePosixPath(nfc(path).casefold()).parts[:-1]
     pairs = zip(reversed(given[:-1]), reversed(folders), strict=False)
     return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
@@ -253,12 +255,20 @@ def _mark_exhaustive(
     rows: Iterable[Mapping[str, Any]],
     tables: Mapping[str, AnnotationTable],
     listed: Mapping[str, bool],
-) -> None:
-    """Set the column: what recordings.csv or a table's column says, unless a row of the recording cannot be read."""
+    unread: Collection[str],
+) -> list[str]:
+    """Set the column: what recordings.csv or a table's column says, unless an annotation could not be read.
+
+    Returns:
+        A note on the recordings that are not exhaustive for that.
+    """
     said = dict(listed)
     flat = [row for table in tables.values() for row in table.rows]
     for row, annotation in zip(rows, flat, strict=True):
         if annotation.exhaustive is not None and row["recording"]:
             said[row["recording"]] = said.get(row["recording"], True) and annotation.exhaustive
-    unread = {row["recording"] for row in rows if row["outcome"] == "bad row"}
     recordings["exhaustive"] = [said.get(path, False) and path not in unread for path in recordings["path"]]
+    lost = sorted(path for path in unread if said.get(path))
+    if not lost:
+        return []
+    return [f"{counted(len(lost), 'recording')} not taken as exhaustive: annotations cannot be read ({some_of(lost)})"]
