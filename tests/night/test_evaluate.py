@@ -273,6 +273,18 @@ def test_several_embeddings_stand_beside_each_other_by_name(workspace):
     assert list(read("details")["arms"]) == ["baseline", "one", "one_fused", "two", "two_fused"]
 
 
+def test_a_source_of_two_classes_is_one_source_and_scored_once_for_each(workspace):
+    rows = [
+        (fold, subset, item, group.replace("-1", "-0"), *rest) for fold, subset, item, group, *rest in random_rows(2)
+    ]
+    write_arms(rows, ["owl", "rain"])
+    night_evaluate.main()
+    of = read("details")["originals"]["source"]
+    tested = {(group, label) for _, subset, _, group, is_original, label, _ in rows if subset == "test" and is_original}
+    assert (of["sources"], of["n"]) == (len({group for group, _ in tested}), len(tested))
+    assert of["sources"] < of["n"]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_300_classes_are_shown_as_the_worst_30_and_the_others(workspace):

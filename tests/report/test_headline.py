@@ -17,7 +17,7 @@ NIGHT = {
     "night_baseline_f1": 0.651,
 }
 NIGHT_DETAILS = {
-    "originals": {"source": {"macro_f1": {"value": 0.76, "low": 0.509, "high": 0.906}, "n": 20}},
+    "originals": {"source": {"macro_f1": {"value": 0.76, "low": 0.509, "high": 0.906}, "n": 31, "sources": 20}},
     "arms": {
         "baseline": {
             "clip": {"macro_f1": {"value": 0.651, "low": 0.48, "high": 0.79}},
@@ -164,6 +164,13 @@ def test_a_file_that_is_not_ours(run: Path, text: str) -> None:
     (run / "metrics/night/test.json").write_text(text, encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"metrics/night/test\.json: .*(make night|dvc repro)"):
         headline(run)
+
+
+def test_classes_that_were_left_out_are_told(run: Path) -> None:
+    assert "left out" not in headline(run)
+    write(run, "night/index.json", {"index": {"classes_left_out": {"owl": 1, "rail": 2}}})
+    assert "NOTE: 2 of the classes left out: metrics/night/index.json" in headline(run)
+    assert max(map(len, headline(run).splitlines())) <= 80
 
 
 def test_shortcuts_are_told_beside_the_scores(run: Path) -> None:

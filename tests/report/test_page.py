@@ -216,6 +216,21 @@ def test_detection_is_told_where_it_was_run(here, tmp_path, monkeypatch):
     assert "Not scored: no recordings." in Read(NIGHT).text
 
 
+def test_sources_are_counted_once_and_classes_that_were_left_out_are_named(here, tmp_path, monkeypatch):
+    shutil.copytree(here, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    for name, change in (("details", {"sources": 77}), ("index", {"classes_left_out": {"rail*": 2}})):
+        path = Path(f"metrics/night/{name}.json")
+        tree = json.loads(path.read_text())
+        (tree["originals"]["source"] if name == "details" else tree["index"]).update(change)
+        path.write_text(json.dumps(tree))
+    night_report.main()
+    assert "from 77 sources that" in Read(NIGHT).text
+    assert "sources: rail* (2)." in Read(NIGHT).text
+    assert "test clips of 77 sources" in Path("artifacts/night/model_card.md").read_text()
+    assert "sources: rail\\* (2)." in Path("artifacts/night/data_card.md").read_text()
+
+
 def test_the_voice_page_reads_what_git_holds_and_nothing_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_voice()  # no artifacts/ here

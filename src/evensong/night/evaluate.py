@@ -88,7 +88,9 @@ def details_tree(run: TrainingRun, found: Scores) -> dict[str, Any]:
     test = run.predictions.subset("test")
     tree: dict[str, Any] = {"n_classes": len(run.classes), "n_folds": len(run.folds), "folds": run.part or "all"}
     for (view, level), by_arm in found.items():
-        branch: dict[str, Any] = {"n": len(_part(test, view, level).labels)}
+        part = _part(test, view, level)
+        # a source with several classes is scored once for each
+        branch: dict[str, Any] = {"n": len(part.labels), "sources": part.table["group"].nunique()}
         for name, estimate in by_arm[NETWORK].estimates().items():
             has_interval = view == "originals" and name in HEADLINE
             branch[name] = estimate.tree() if has_interval else estimate.value_tree()

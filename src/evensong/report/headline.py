@@ -56,7 +56,7 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
         if part := _counted(root, track)[1]:
             lines.append(f"{'':8}{part} only: scores of what these test, not of the whole")
         lines += _shortcuts(root, track)
-        lines += _confounders(root) if track == "voice" else []
+        lines += _confounders(root) if track == "voice" else _left_out(root)
     if ran:
         lines += ["", "Look next:", *(f"  {where:37}{why}" for where, why in _PLACES[ran])]
     return "\n".join(lines)
@@ -86,7 +86,7 @@ def _night(root: Path) -> Iterator[Score]:
     clips = f"originals in {part}" if part else "original test clips"
     yield _flat(test, "night_f1", f"macro-F1, {n} {clips}")
     details = _read(root, Path("metrics/night/details.json"))
-    if n_sources := _at(details, "originals.source.n"):
+    if n_sources := _at(details, "originals.source.sources"):
         yield _nested(details, "originals.source.macro_f1", f"the same by source, {n_sources} of them")
     yield _baseline(details, "arms.baseline.clip.macro_f1", _of(test, "night_baseline_f1"))
     if _at(details, "arms.baseline"):
@@ -143,6 +143,13 @@ def _confounders(root: Path) -> list[str]:
     alone = _at(_read(root, where), "alone") or {}
     is_notable = any((_at(one, "low") or 0) > 0.5 for one in alone.values())
     return [f"{'':8}NOTE: confounders tell too: {where}"] if is_notable else []
+
+
+def _left_out(root: Path) -> list[str]:
+    """A line where classes had too few sources to be learnt at all."""
+    where = Path("metrics/night/index.json")
+    n = len(_at(_read(root, where), "index.classes_left_out") or {})
+    return [f"{'':8}NOTE: {n} of the classes left out: {where}"] if n else []
 
 
 def _counted(root: Path, track: str) -> tuple[str, str]:
