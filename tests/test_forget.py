@@ -152,6 +152,40 @@ def test_a_trace_in_gits_history_is_told(repository: Path) -> None:
         forget(repository, ID)
 
 
+def test_a_short_number_in_the_survey_alone_is_found_there_and_another_costs_nothing(repository: Path) -> None:
+    survey = write(repository / "data/voice/cohort/Demographics_Survey.csv", "healthCode,age\n26,45\n45,30\n")
+    before = bytes_of(repository)
+    assert forget(repository, "30").lines() == ["nothing here held this id"]
+    assert bytes_of(repository) == before
+    scores = write(repository / "artifacts/cohort/scores.csv", "healthCode,score\n7,0.5\n")
+    assert forget(repository, "7").removed == {"folders of a second cohort's scores": 1}
+    assert not scores.exists()
+    assert bytes_of(repository) == before
+    assert forget(repository, "45").removed["rows of the cohort's tables"] == 1
+    assert survey.read_text() == "healthCode,age\n26,45\n"
+
+
+@pytest.mark.parametrize("identifier", ["45", "1990-05-01"])
+def test_other_cells_that_look_like_the_id_cost_nobody_a_row(repository: Path, identifier: str) -> None:
+    survey = repository / "data/voice/cohort/Demographics_Survey.csv"
+    write(survey, f"\ufeffhealthCode ,age,born\n26,45,1990-05-01\n{identifier},30,1991-01-01\n")
+    lists = repository / "data/voice/cohort/splits/subdb3_train_70_30.csv"
+    write(lists, f"fold_iteration,healthCode,subset\n45,26,train\n1,{identifier},train\n")
+    recording = write(repository / f"data/voice/recordings/{identifier}_r1_vowel.m4a", "a sound")
+    write(repository / "data/voice/recordings/26_r1_vowel.m4a", "a sound with 45 in it")
+    if identifier == "45":
+        found = forget(repository, identifier)
+        assert "so short a number cannot be told from others" in found.lines()[-1]
+        assert found.removed["rows of the cohort's tables"] == 2
+    else:
+        with pytest.raises(IntegrityError, match=r"removed: 2 rows of the cohort's tables.* still held: 1 in data"):
+            forget(repository, identifier)
+    assert not recording.exists()
+    assert survey.read_text() == "\ufeffhealthCode ,age,born\n26,45,1990-05-01\n"
+    assert lists.read_text() == "fold_iteration,healthCode,subset\n45,26,train\n"
+    assert (repository / "data/voice/recordings/26_r1_vowel.m4a").exists()
+
+
 @pytest.mark.parametrize("identifier", ["", " ", "a_b", "a/b", "a\nb"])
 def test_what_cannot_be_an_id_is_refused(repository: Path, identifier: str) -> None:
     with pytest.raises(ParamsError, match="no healthCode"):

@@ -32,7 +32,21 @@ _NOT_OURS = {".git", ".venv", "__pycache__"}  # git's objects are compressed, an
 _BLOCK = 1 << 22
 _OVERLAP = 1 << 10  # of two blocks, longer than any id
 
-Needle = re.Pattern[bytes]
+_HEALTH_CODE = "healthCode"
+_FEW_DIGITS = 5  # such a number stands everywhere, as an age, a count or a part of a sound
+
+
+@dataclass(frozen=True)
+class Needle:
+    """An id as a whole word: p01 is not found in p012, nor 1001 in 0.1001.
+
+    Attributes:
+        word: the id in any bytes; None for a number of few digits, which is looked for where a name begins alone.
+        name: the id in a file's name or path.
+    """
+
+    word: re.Pattern[bytes] | None
+    name: re.Pattern[bytes]
 
 
 @dataclass
@@ -64,17 +78,24 @@ def forget(root: Path, identifier: str) -> Forgotten:
     needle = _needle(identifier)
     _refuse_busy(root)
     found, cache = Forgotten(), _cache_folder(root)
-    if not _is_held(root, cache, needle):
+    tables = {table: _without(table, identifier) for table in sorted((root / COHORT).rglob("*.csv"))}
+    in_second = _has_rows(root / SECOND, identifier) or _holds(root / SECOND, needle)
+    in_tables = any(n for _, n in tables.values()) or _has_rows(root / ARTIFACTS, identifier)
+    if not (in_second or in_tables or _is_held(root, cache, needle)):
         return found
-    if _holds(root / SECOND, needle):
+    if in_second:
         _remove_all(found, "folders of a second cohort's scores", [root / SECOND])
-        if not _is_held(root, cache, needle):
+        if not in_tables and not _is_held(root, cache, needle):
             found.advice = ["no model was trained on this voice; the recordings lie where the second cohort does"]
-            _prove(root, cache, needle)
+            _prove(root, cache, needle, found)
             return found
     _remove_all(found, "recordings or images", _named(root / RECORDINGS, identifier))
-    for table in sorted((root / COHORT).rglob("*.csv")):
-        found.removed["rows of the cohort's tables"] += _drop_rows(table, identifier)
+    for table, (text, n) in tables.items():
+        found.removed["rows of the cohort's tables"] += n
+        if n:
+            half = table.with_name(f".{table.name}.half")
+            half.write_bytes(text)
+            os.replace(half, table)
     _remove_all(found, "cached objects", _objects_of(root, cache, needle))
     _remove_all(found, "folders of results", [root / ARTIFACTS, root / ".state"])
     _remove_all(found, "files of DVC's own notes", _notes_of_dvc(root))
@@ -84,15 +105,23 @@ def forget(root: Path, identifier: str) -> Forgotten:
         f"to be made anew: {_RERUN}",
         *_elsewhere(root),
     ]
-    _prove(root, cache, needle)
+    if needle.word is None:
+        found.advice.append(
+            f"so short a number cannot be told from others: names of files and columns {_HEALTH_CODE} were looked at, "
+            "other texts and git's history were not"
+        )
+    _prove(root, cache, needle, found)
     return found
 
 
 def _needle(identifier: str) -> Needle:
-    """The id as a whole word: p01 is not found in p012, nor 1001 in 0.1001."""
     if not identifier.strip() or not identifier.isprintable() or set("_/\\") & set(identifier):
         raise ParamsError("this is no healthCode: it has no underscore, slash, backslash or control character")
-    return re.compile(rb"(?<![0-9A-Za-z.])" + re.escape(identifier.encode()) + rb"(?![0-9A-Za-z.])")
+    escaped = re.escape(identifier.encode())
+    if identifier.isdecimal() and len(identifier) <= _FEW_DIGITS:
+        return Needle(None, re.compile(rb"(?:^|/)" + escaped + rb"(?:_|/|$)"))
+    word = re.compile(rb"(?<![0-9A-Za-z.])" + escaped + rb"(?![0-9A-Za-z.])")
+    return Needle(word, word)
 
 
 def _refuse_busy(root: Path) -> None:
@@ -114,26 +143,30 @@ def _named(folder: Path, identifier: str) -> list[Path]:
     return [path for path in owned if not any(parent in owned for parent in path.parents)]
 
 
-def _drop_rows(table: Path, identifier: str) -> int:
-    """Rewrite a table without the rows in which a cell is the id; all other bytes stay."""
+def _without(table: Path, identifier: str) -> tuple[bytes, int]:
+    """A table without the rows whose healthCode is the id, all other bytes as they are, and how many these are."""
     text = table.read_bytes().decode("utf-8", "surrogateescape")
     if identifier not in text:
-        return 0
+        return b"", 0
     lines = text.splitlines(keepends=True)
     kept, start, n_dropped = [], 0, 0
     reader = csv.reader(io.StringIO(text, newline=""))
+    at: list[int] | None = None  # other columns hold ages, folds and dates, which may look like an id
     try:
         for row in reader:
-            is_theirs = any(cell.strip() == identifier for cell in row)
+            if at is None:
+                at = [n for n, cell in enumerate(row) if cell.strip("\ufeff ") == _HEALTH_CODE]
+            is_theirs = any(row[n].strip() == identifier for n in at if n < len(row))
             n_dropped += is_theirs
             kept += [] if is_theirs else lines[start : reader.line_num]
             start = reader.line_num
     except csv.Error as error:
         raise DataError(f"{table}: not a CSV table ({error}); mend it, or take the rows out by hand") from None
-    half = table.with_name(f".{table.name}.half")
-    half.write_bytes("".join(kept).encode("utf-8", "surrogateescape"))
-    os.replace(half, table)
-    return n_dropped
+    return "".join(kept).encode("utf-8", "surrogateescape"), n_dropped
+
+
+def _has_rows(folder: Path, identifier: str) -> bool:
+    return any(_without(table, identifier)[1] for table in folder.rglob("*.csv"))
 
 
 def _cache_folder(root: Path) -> Path:
@@ -150,7 +183,7 @@ def _objects_of(root: Path, cache: Path, needle: Needle) -> list[Path]:
     theirs: set[str] = set()
     for path, entries in lists.items():
         is_voice = path.parent.name + path.name in recorded
-        theirs |= {entry["md5"] for entry in entries if is_voice or needle.search(entry["relpath"].encode())}
+        theirs |= {entry["md5"] for entry in entries if is_voice or needle.name.search(entry["relpath"].encode())}
     theirs |= recorded
     objects = [path for path in cache.glob("files/md5/??/*") if path.is_file()]
     return [path for path in objects if path.parent.name + path.name in theirs or _holds(path, needle)]
@@ -218,7 +251,7 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _prove(root: Path, cache: Path, needle: Needle) -> None:
+def _prove(root: Path, cache: Path, needle: Needle, found: Forgotten) -> None:
     """Look at every file's name and bytes, and into git.
 
     Raises:
@@ -229,9 +262,10 @@ def _prove(root: Path, cache: Path, needle: Needle) -> None:
     left += Counter({"git's history": _n_git_objects(root, needle)})
     if left:
         named = ", ".join(f"{n} in {place}" for place, n in sorted(left.items()))
+        done = "; ".join(f"removed: {n} {kind}" for kind, n in sorted(found.removed.items())) or "nothing was removed"
         raise IntegrityError(
-            f"the id is still held: {named}. Files there that hold it are no part of the pipeline: remove them by hand "
-            "(git's history: git filter-repo), then run this again"
+            f"{done}. The id is still held: {named}. Look at each: what tells of the patient is no part of the "
+            "pipeline and goes by hand (git's history: git filter-repo), what has its characters by chance stays"
         )
 
 
@@ -243,22 +277,22 @@ def _traces(folder: Path, needle: Needle) -> Iterator[Path]:
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in _NOT_OURS]
         for name in [*folders, *names]:
-            if needle.search(os.fsencode(name)) or (name in names and _holds(Path(where, name), needle)):
+            if needle.name.search(os.fsencode(name)) or (name in names and _holds(Path(where, name), needle)):
                 yield Path(where, name)
 
 
 def _holds(path: Path, needle: Needle) -> bool:
     """Whether a file's bytes, or those of any file in a folder, hold the id; links are not followed."""
     if path.is_symlink():
-        return needle.search(os.fsencode(os.readlink(path))) is not None
+        return needle.name.search(os.fsencode(os.readlink(path))) is not None
     if path.is_dir():
         return next(_traces(path, needle), None) is not None
-    if not path.is_file():
+    if not path.is_file() or needle.word is None:
         return False
     tail = b""
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
-            if needle.search(tail + block):
+            if needle.word.search(tail + block):
                 return True
             tail = block[-_OVERLAP:]
     return False
@@ -266,10 +300,12 @@ def _holds(path: Path, needle: Needle) -> bool:
 
 def _n_git_objects(root: Path, needle: Needle) -> int:
     """Objects of git, of any revision or of none, that hold the id."""
+    if needle.word is None:
+        return 0
     command = ["git", "cat-file", "--batch-all-objects", "--batch", "--buffer", "--unordered"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         n_found, stream = 0, process.stdout
         while stream and (head := stream.readline().split()):
             body = stream.read(int(head[2]) + 1)
-            n_found += needle.search(body) is not None
+            n_found += needle.word.search(body) is not None
     return n_found
