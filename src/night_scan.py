@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evensong.intake.names import counted, tally
 from evensong.intake.problems import problem_file
-from evensong.night.scan import STATS_FORMAT, scan_folder, tables_beside
+from evensong.night.scan import STATS_FORMAT, background_note, scan_folder, tables_beside
 from evensong.night.twins import describe_twins
 from evensong.params import load_section, load_value
 from evensong.run.parallel import n_workers
@@ -50,6 +50,8 @@ def main() -> None:
     if scan.counts["sources_in_several_classes"]:
         shared = scan.counts["sources_in_several_classes"]
         print(f"{counted(shared, 'source')} with clips in several classes; each will go to one split as a whole")
+    if note := background_note(scan.clips, settings.background):
+        print(note)
     for note in describe_twins(scan.twins, settings, SCAN / TWINS):
         print(note)
 

@@ -13,7 +13,7 @@ from evensong.intake.names import counted, printable, tally
 from evensong.night.cut import describe as describe_cut
 from evensong.night.cut import plan_field
 from evensong.night.field import FILE_MISSING, read_field
-from evensong.night.scan import Scan, scan_folder, tables_beside
+from evensong.night.scan import Scan, background_note, scan_folder, tables_beside
 from evensong.params import load_section
 from evensong.run.parallel import n_workers
 from evensong.schemas import Params
@@ -86,6 +86,7 @@ def _night(params: Params) -> tuple[list[str], dict[str, Any]]:
     lines += [f"NOTE: {too_few(few)}"] if few else []
     lines += [f"NOTE: {code} {n} times" for code, n in counts["warnings"].items()]
     lines += [beside] if (beside := tables_beside(scan.quarantine)) else []
+    lines += [spelled] if (spelled := background_note(scan.clips, params.night.scan.background)) else []
     return lines, {**counts, "by_class": classes}
 
 

@@ -96,6 +96,15 @@ def test_a_pattern_of_clips_is_not_lost_to_field_recordings_and_serves_those_alr
     assert read_params(project / "params.yaml")["night"]["scan"]["group_pattern"] == r"^(.+?)_take\d+$"
 
 
+@pytest.mark.parametrize(("own", "wanted"), [("null", None), (r"^(\w+)", r"^(\w+)")])
+def test_an_own_pattern_is_set_where_clips_are_there_already(
+    field: Path, classes: Path, project: Path, own: str, wanted: str | None
+) -> None:
+    bring(project, Wish(classes, sets_params=True))
+    bring(project, Wish(field, group_pattern=own, sets_params=True))
+    assert read_params(project / "params.yaml")["night"]["scan"]["group_pattern"] == wanted
+
+
 def test_a_collision_stops_the_whole_import(classes: Path, project: Path, wav) -> None:
     wav(project / "data/night/owl/owl_00_take0.wav", 77)
     before = state_of(project)

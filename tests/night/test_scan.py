@@ -12,6 +12,7 @@ from tests.privileges import without_root
 
 from evensong.errors import DataError, IntegrityError
 from evensong.intake import twins
+from evensong.night.scan import background_note
 
 
 @pytest.mark.fault("A13", "B06", "B16", "C02")
@@ -334,6 +335,15 @@ def test_scan_duplicate_belongs_to_the_source_of_the_clip_it_repeats(night):
     shutil.copy(night / "asio flammeus/call0_take0.wav", night / "asio flammeus/odd name.wav")
     found = scan(night, group_pattern=r"^(.+?)_take\d+$")
     assert found.clips.loc[found.clips["path"] == "asio flammeus/odd name.wav", "source_id"].item() == "call0"
+
+
+def test_scan_notes_a_class_that_is_background_but_for_its_case(night):
+    note = background_note(scan(night).clips, ["NOISE", "flugzeug é"])
+    assert note == (
+        "NOTE: class Flugzeug é is reported as any animal: night.scan.background has flugzeug é, and names are exact; "
+        "make the spelling one"
+    )
+    assert background_note(scan(night).clips, ["Flugzeug é", "noise"]) is None
 
 
 def test_scan_statistics_are_those_of_the_file(night, clip):

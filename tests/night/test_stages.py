@@ -16,6 +16,7 @@ import night_mels
 import night_scan
 import night_train
 from evensong.errors import DataError, IntegrityError
+from evensong.look import look_at
 from evensong.night.index import read_array_names, read_fold_table
 
 pytestmark = pytest.mark.slow
@@ -177,6 +178,14 @@ def test_stages_name_the_clips_whose_energy_the_rate_or_the_mel_range_drops(nigh
     params(night__augment__sample_rate_hz=192_000, night__mels__n_fft=8_192, night__mels__fmax_hz=96_000)
     run()
     assert "of their energy" not in capsys.readouterr().out
+
+
+def test_scan_and_its_preview_note_a_class_that_is_background_but_for_its_case(night, params, capsys):
+    params(night__scan__background=["ASIO flammeus"])
+    note = "NOTE: class asio flammeus is reported as any animal: night.scan.background has ASIO flammeus"
+    night_scan.main()
+    assert note in capsys.readouterr().out
+    assert any(line.startswith(note) for line in look_at("night").lines)
 
 
 def test_scan_and_mels_stages_say_what_is_not_used(night, params, capsys):

@@ -41,16 +41,17 @@ def report(track: str, out: Path | None) -> None:
 
 @leaf("seeds", "evensong seeds night --runs 5", "evensong seeds voice")
 @click.argument("track", type=click.Choice(TRACKS))
-@click.option("--runs", type=int, default=0, metavar="N", help="Run the seeds 1 to N that have not run yet.")
+@click.option("--runs", type=int, default=0, metavar="N", help="Run the seeds 1 to N that have not succeeded yet.")
 def seeds(track: str, runs: int) -> None:
     """Run a track with other seeds: how far its scores move.
 
     Queue experiments that differ by their seeds alone, run them, and print the spread of the headline scores. Without
-    --runs, print that of the runs that are there.
+    --runs, print that of the runs that are there. Runs that failed or have other parameters are named, not counted.
     """
     from evensong.report.seeds import describe_seeds, run_seeds
 
-    run_seeds(Path(), track, range(1, runs + 1))
+    if runs > 0:
+        run_seeds(Path(), track, range(1, runs + 1))
     print(describe_seeds(Path(), track))
 
 

@@ -77,7 +77,7 @@ def bring(root: Path, wish: Wish) -> Brought:
     if wish.sets_params and found and found[0].meaning == "yours" and not found[0].fits:
         raise ParamsError(f"--group-pattern finds a source in {found[0].n_found} of {found[0].n_clips} names only")
     folds = fold_pattern(plan.folds)
-    chosen = _chosen(plan, root, params.night.sources, found, folds)
+    chosen = _chosen(plan, root, params.night.sources, found, folds, is_own=wish.group_pattern is not None)
     tree = as_tree(plan, into, fate, found, folds, chosen)
     lines = lines_of(plan, into, fate)
     if found:
@@ -131,11 +131,14 @@ def load_pattern(pattern: str) -> None:
         raise ParamsError(f"--group-pattern: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
-def _chosen(plan: Plan, root: Path, sources: str, found: Sequence[Candidate], folds: str | None) -> dict[str, Any]:
+def _chosen(
+    plan: Plan, root: Path, sources: str, found: Sequence[Candidate], folds: str | None, *, is_own: bool
+) -> dict[str, Any]:
     """Dotted parameters that go with the import: of the candidates the first that finds a source in every name."""
     chosen = dict(plan.settings)
     has_clips = plan.layout == "field" and bool(_folders(root / FOLDERS["classes"]))
-    if found and not has_clips:  # the pattern is that of the clips; where it finds nothing, a recording is its source
+    # A proposal leaves the clips their pattern: where it finds nothing, a recording is its source.
+    if found and (is_own or not has_clips):
         chosen["night.scan.group_pattern"] = next(one for one in found if one.fits).pattern
     if folds:
         chosen["night.index.fold_pattern"] = folds

@@ -12,7 +12,7 @@ from evensong.audio.quality import ClipStats
 from evensong.errors import DataError, InputFault, IntegrityError
 from evensong.intake.annotations import TABLE_SUFFIXES, read_annotations
 from evensong.intake.listing import Entry, sort_key
-from evensong.intake.names import counted
+from evensong.intake.names import counted, some_of
 from evensong.intake.opening import Opened, equal_contents, open_all
 from evensong.intake.problems import FileProblem, Gathered, Tell, tell_counts, tell_names
 from evensong.intake.quarantine import check_budget, count_reasons, quarantine_table
@@ -247,4 +247,23 @@ def tables_beside(quarantine: pd.DataFrame) -> str | None:
     return (
         f"{counted(len(paths), 'annotation table')} among the clips, such as {paths[0]}, not read: annotations and "
         "their recordings belong into data/field (docs/night.md, Field recordings)"
+    )
+
+
+def background_note(clips: pd.DataFrame, background: Sequence[str]) -> str | None:
+    """A NOTE on classes that equal a name of night.scan.background but for its case; None where there are none.
+
+    Args:
+        clips: columns CLIP_COLUMNS.
+        background: the names of the parameter.
+    """
+    spelled = {name.casefold(): name for name in background}
+    near = [name for name in sorted({*clips["class_name"]} - {*background}) if name.casefold() in spelled]
+    if not near:
+        return None
+    meant = some_of([spelled[name.casefold()] for name in near])
+    named = f"class {near[0]} is" if len(near) == 1 else f"classes {some_of(near)} are"
+    return (
+        f"NOTE: {named} reported as any animal: night.scan.background has {meant}, and names are exact; make the "
+        "spelling one"
     )
