@@ -25,14 +25,16 @@ def main() -> None:
     predictions = read_own_table(PREDICTIONS, numbers=("fold", "label", "soft_mean"), texts=("subset", "group"))
     tested = predictions[predictions["subset"] == "test"].drop_duplicates("group").set_index("group")["label"]
     named = load_value("voice.confounders", schemas.CONFOUNDERS)
-    columns, unused = choose_confounders(SURVEY, named, labels.column, predictions["group"])
+    columns, unread = choose_confounders(SURVEY, named, labels.column, predictions["group"])
     answers = read_confounders(SURVEY, columns, labels.column, predictions["group"])
     cohort = confounding.make_cohort(predictions, answers, evaluate)
     found = confounding.audit(cohort)
-    told = confounding_answer.sentences(found)
+    told = confounding_answer.sentences(found, list(unread))
     first = answers.loc[sorted(tested.index)]
     positive = (tested.loc[first.index] == 1).to_numpy()
-    tree = {"rules": confounding.RULES, "columns": columns, "table_one": table_one(first, positive), "answer": told}
+    tree = {"rules": confounding.RULES, "columns": columns, "unread": list(unread), "answer": told}
+    tree["table_one"] = table_one(first, positive)
+    unused = [f"{name} is no confounder here: {why}" for name, why in unread.items()]
     for note in [*unused, *confounding_answer.notes(found)]:
         print(f"NOTE: {note}")
     with publishing("voice_confounders", [TABLE, METRICS]) as staged:

@@ -173,6 +173,12 @@ def test_classes_that_were_left_out_are_told(run: Path) -> None:
     assert max(map(len, headline(run).splitlines())) <= 80
 
 
+def test_confounders_that_could_not_be_read_are_told(run: Path) -> None:
+    write(run, "voice/confounders.json", {"alone": {}, "unread": ["age"]})
+    assert "NOTE: 1 of the confounders not read: metrics/voice/confounders.json" in headline(run)
+    assert max(map(len, headline(run).splitlines())) <= 80
+
+
 def test_shortcuts_are_told_beside_the_scores(run: Path) -> None:
     scores = {"chance": 0.5, "notable_above": 0.67, "container": 1.0, "level": 0.6}
     write(run, "voice/tables.json", {"shortcut_balanced_accuracy": scores})

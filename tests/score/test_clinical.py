@@ -85,6 +85,16 @@ def test_calibration_finds_what_was_done_to_the_log_odds(slope, shift):
     assert moved["calibration_intercept"].value == pytest.approx(shift, abs=1e-6)
 
 
+@given(st.floats(1e-4, 100), st.floats(-6, 6))
+def test_scores_close_together_separate_nobody_and_have_a_slope(spread, middle):
+    positive, perfect = groups((20, 2, 0.1), (20, 8, 0.4), (20, 16, 0.8))
+    found = clinical.calibration_line(positive, expit(middle + spread * logit(perfect)), 0.95)["calibration_slope"]
+    if abs(middle) + 2.5 * spread < 13.8:  # where no probability is clipped
+        assert found.value == pytest.approx(1 / spread, rel=1e-4)
+        whole = clinical.calibration_line(positive, perfect, 0.95)["calibration_slope"]
+        assert found.low == pytest.approx(whole.low / spread, rel=1e-3)
+
+
 def test_calibration_that_cannot_be_fitted_has_a_reason():
     apart = clinical.calibration_line(*groups((5, 0, 0.2), (5, 5, 0.8)), 0.95)
     assert apart["calibration_slope"] == (None, None, None, "the probabilities separate the classes")

@@ -190,13 +190,15 @@ def test_floors_and_folds_are_said():
     found = confounding.audit(part)
     assert found["alone"]["age"].value is None
     assert "no model" in found["added"]["difference"].reason
-    assert all(confounding_answer.sentences(found))
+    assert all(confounding_answer.sentences(found, []))
 
 
 def test_no_columns_no_audit_but_a_sentence():
     one = cohort(effect=1, age_effect=0, n_patients=60)
     found = confounding.audit(confounding.Cohort(one.table[[]], *list(vars(one).values())[1:]))
-    assert confounding_answer.sentences(found) == [confounding_answer.NO_COLUMNS]
+    assert confounding_answer.sentences(found, []) == [confounding_answer.NO_COLUMNS]
+    told = ["Not looked at: age, sex, which could not be read; mend the survey."]
+    assert confounding_answer.sentences(found, ["age", "sex"]) == told
     assert confounding_answer.notes(found) == []
     json.dumps(confounding.as_tree(found), allow_nan=False)
 
@@ -226,11 +228,11 @@ def test_usual_columns_are_taken_where_they_are_there_and_can_be_used(tmp_path):
     ids = list(patients(10, 20))
     rows = [f"{one},{place % 2},{30 + place},m,{place},x" for place, one in enumerate(ids)]
     path = survey(tmp_path, [*rows, f"{ids[0]},0,99,m,0,x"], "healthCode,diagnosis,age,sex,device,height")
-    chosen, notes = choose_confounders(path, None, "diagnosis", ids)
+    chosen, unread = choose_confounders(path, None, "diagnosis", ids)
     assert chosen == ["sex", "device"]
-    assert len(notes) == 1
-    assert notes[0].startswith("age is no confounder here: ")
-    assert CANARY not in notes[0]
-    assert choose_confounders(path, [], "diagnosis", ids) == ([], [])
+    assert list(unread) == ["age"]
+    assert "gave two answers in age" in unread["age"]
+    assert CANARY not in unread["age"]
+    assert choose_confounders(path, [], "diagnosis", ids) == ([], {})
     with pytest.raises(DataError, match=r"weight.*voice\.confounders names columns of the survey"):
         choose_confounders(path, ["weight"], "diagnosis", ids)

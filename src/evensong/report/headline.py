@@ -138,11 +138,13 @@ def _shortcuts(root: Path, track: str) -> list[str]:
 
 
 def _confounders(root: Path) -> list[str]:
-    """A line where columns of the survey alone tell the classes apart."""
+    """Lines where columns of the survey alone tell the classes apart, and where some could not be read."""
     where = Path("metrics/voice/confounders.json")
-    alone = _at(_read(root, where), "alone") or {}
+    alone, unread = (_at(_read(root, where), key) or {} for key in ("alone", "unread"))
     is_notable = any((_at(one, "low") or 0) > 0.5 for one in alone.values())
-    return [f"{'':8}NOTE: confounders tell too: {where}"] if is_notable else []
+    notes = ["confounders tell too"] if is_notable else []
+    notes += [f"{len(unread)} of the confounders not read"] if unread else []
+    return [f"{'':8}NOTE: {note}: {where}" for note in notes]
 
 
 def _left_out(root: Path) -> list[str]:

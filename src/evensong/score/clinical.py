@@ -106,17 +106,19 @@ def calibration_line(positive: Bools, probabilities: Floats, confidence: float) 
     odds = logit(np.clip(probabilities, _SMALLEST, 1 - _SMALLEST))
     ones = np.ones((len(odds), 1))
     z = _z(confidence)
+    unit = float(odds.std()) if np.ptp(odds) else 1.0  # of scores close together the slope is large, in this unit not
+    scaled = np.column_stack([(odds - odds.mean()) / unit, ones])
     return {
-        "calibration_slope": _fitted(np.column_stack([odds, ones]), np.zeros(len(odds)), positive, z),
+        "calibration_slope": _fitted(scaled, np.zeros(len(odds)), positive, z, unit),
         "calibration_intercept": _fitted(ones, odds, positive, z),
     }
 
 
-def _fitted(design: Floats, offset: Floats, positive: Bools, z: float) -> Estimate:
-    """The first coefficient of a logistic regression without penalty, by Newton's method."""
+def _fitted(design: Floats, offset: Floats, positive: Bools, z: float, unit: float = 1.0) -> Estimate:
+    """The first coefficient of a logistic regression without penalty, by Newton's method; unit: of its column."""
     if positive.all() or not positive.any():
         return Estimate(None, None, None, "one class in the truth")
-    if np.linalg.matrix_rank(design) < design.shape[1]:
+    if not design.any(axis=0).all():
         return Estimate(None, None, None, "one probability for all")
     found = np.zeros(design.shape[1])
     for _ in range(_STEPS):
@@ -127,8 +129,8 @@ def _fitted(design: Floats, offset: Floats, positive: Bools, z: float) -> Estima
         step = np.linalg.solve(information, design.T @ (positive - expected))
         found = found + step
         if np.abs(step).max() < _CONVERGED:
-            half = z * float(np.sqrt(np.linalg.inv(information)[0, 0]))
-            return Estimate(float(found[0]), float(found[0]) - half, float(found[0]) + half)
+            value, half = float(found[0]) / unit, z * float(np.sqrt(np.linalg.inv(information)[0, 0])) / unit
+            return Estimate(value, value - half, value + half)
         if np.abs(found).max() > _LARGEST:
             break
     return Estimate(None, None, None, "the probabilities separate the classes")

@@ -23,14 +23,14 @@ _USUAL = ("age", "sex", "gender", "device")
 
 def choose_confounders(
     path: Path, columns: Sequence[str] | None, label_column: str, patients: Iterable[str]
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], dict[str, str]]:
     """The columns that are named; or, where none are, the usual ones that the survey has.
 
     Args:
         columns: as in `voice.confounders`.
 
     Returns:
-        The columns, and a line on every usual one that is there and cannot be used.
+        The columns; and by name of every usual one that is there and cannot be used, why.
 
     Raises:
         DataError: as of `read_confounders`, where columns are named.
@@ -38,16 +38,16 @@ def choose_confounders(
     wanted = list(patients)
     if columns is not None:
         read_confounders(path, columns, label_column, wanted)
-        return list(columns), []
+        return list(columns), {}
     header = set(read_table(path, (HEALTH_CODE,)).header) - {label_column}
-    chosen, notes = [], []
+    chosen, unread = [], {}
     for name in [name for name in _USUAL if name in header]:
         try:
             read_confounders(path, [name], label_column, wanted)
             chosen.append(name)
         except DataError as error:
-            notes.append(f"{name} is no confounder here: {error}")
-    return chosen, notes
+            unread[name] = str(error)
+    return chosen, unread
 
 
 def read_confounders(path: Path, columns: Sequence[str], label_column: str, patients: Iterable[str]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """An audit of confounders in; what it says in sentences out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evensong.score.estimates import Estimate
@@ -9,12 +9,18 @@ from evensong.voice.confounding import ALL
 NO_COLUMNS = "No confounders are named (voice.confounders): what else could tell the classes apart was not looked at."
 
 
-def sentences(found: Mapping[str, Any]) -> list[str]:
-    """The answer: what each confounder tells alone, what the voice tells where it is alike, and what the voice adds."""
+def sentences(found: Mapping[str, Any], unread: Sequence[str]) -> list[str]:
+    """The answer: what each confounder tells alone, what the voice tells where it is alike, and what the voice adds.
+
+    Args:
+        found: of `confounding.audit`.
+        unread: columns that are there and could not be read.
+    """
+    left_out = [f"Not looked at: {', '.join(unread)}, which could not be read; mend the survey."] if unread else []
     if not found["alone"]:
-        return [NO_COLUMNS]
+        return left_out or [NO_COLUMNS]
     lines = [_alone(name, one, found) for name, one in found["alone"].items()]
-    return [*lines, _added(found["added"])]
+    return [*left_out, *lines, _added(found["added"])]
 
 
 def notes(found: Mapping[str, Any]) -> list[str]:
