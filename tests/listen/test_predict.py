@@ -25,6 +25,7 @@ from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module
 from evensong.listen.clock import Clock, Hours
 from evensong.listen.predict import predict
+from evensong.listen.segments import Sample
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -273,6 +274,14 @@ def test_without_thresholds_one_half_decides_and_is_said(request_for, trained: T
         ({"hop_seconds": 0.0}, "--hop-seconds 0"),
         ({"hop_seconds": float("nan")}, "--hop-seconds nan"),
         ({"named": (Path("nowhere.wav"),)}, r"nowhere\.wav: no such file"),
+        ({"out": Path("night.wav")}, r"--out night\.wav: the name must end in \.csv"),
+        ({"birdnet": Path("b.txt")}, r"--birdnet b\.txt: the name must end in \.csv"),
+        ({"out": Path("f.csv"), "birdnet": Path("f.csv")}, r"--birdnet f\.csv: that is a place of --out"),
+        ({"out": Path("f.csv"), "birdnet": Path("f.recordings.csv")}, "that is a place of --out"),
+        ({"out": Path("f.csv"), "raven": Path("f.work")}, r"--raven f\.work: that is a place of --out"),
+        ({"raven": Path("d"), "audacity": Path("d")}, r"--audacity d: that is a place of --raven"),
+        ({"out": Path("s/review.csv"), "segments": Sample(Path("s"))}, r"--segments s/review\.csv: .* of --out"),
+        ({"out": Path("a/nights.csv"), "activity": Path("a"), "clock": Clock(UTC, UTC)}, r"--activity a/nights\.csv"),
     ],
 )
 def test_options_out_of_range_are_refused(trained: Trained, request_for, changes, message: str) -> None:

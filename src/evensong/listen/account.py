@@ -13,6 +13,7 @@ from evensong.listen.outputs import write_table
 from evensong.listen.progress import tell
 from evensong.listen.recordings import Listing
 
+ACCOUNTS = (".recordings.csv", ".quarantine.csv")
 _MOST_NAMED = 10
 _NOTES = {CUT_SHORT: "cut short, scored as far as it goes", LOW_RATE: "sampled too slowly for what the model hears"}
 
@@ -40,8 +41,9 @@ def write_account(out: Path, listing: Listing, found: Sequence[Found], clock: Cl
     numbers = {"seconds": float, "sample_rate_hz": int, "warnings": str, "windows": int, "windows_without_sound": int}
     times = {"begin_time": str, "clock": str, "clock_note": str} if clock else {}
     texts = dict.fromkeys(("file", "outcome", "reason", "detail"), str)
-    write_table(beside(out, ".recordings.csv"), {**texts, **numbers, "detections": int, **times}, rows)
-    write_table(beside(out, ".quarantine.csv"), {"file": str, "reason": str, "detail": str}, refused)
+    of_all, of_refused = (beside(out, ending) for ending in ACCOUNTS)
+    write_table(of_all, {**texts, **numbers, "detections": int, **times}, rows)
+    write_table(of_refused, {"file": str, "reason": str, "detail": str}, refused)
 
 
 def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path | None, clock: Clock | None) -> None:
@@ -59,7 +61,7 @@ def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path |
     for rule in dict.fromkeys(listing.skipped.values()):
         _name("file", f"passed over: {rule}", [path for path, why in listing.skipped.items() if why == rule])
     if listing.faults:
-        where = f", listed in {beside(out, '.quarantine.csv')}" if out else ""
+        where = f", listed in {beside(out, ACCOUNTS[1])}" if out else ""
         raise DataError(
             f"{len(listing.faults)} of {counted(len(listing.names), 'recording')} could not be used{where}; "
             "the others are written"

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from evensong.listen.clock import Clock, Hours
 from evensong.listen.found import Found
+from evensong.listen.outputs import HOURS, NIGHTS
 from evensong.run.text import write_csv
 from evensong.score.palette import figure
 
@@ -34,8 +35,8 @@ def write_activity(
     table = hour_table(found, classes, clock, hours)
     folder.mkdir(parents=True, exist_ok=True)
     nights = table.drop(columns="hour").groupby("night", as_index=False).sum()
-    write_csv(folder / "hours.csv", table.round({"recorded_h": 4}), for_people=True)
-    write_csv(folder / "nights.csv", nights.round({"recorded_h": 4}), for_people=True)
+    write_csv(folder / HOURS, table.round({"recorded_h": 4}), for_people=True)
+    write_csv(folder / NIGHTS, nights.round({"recorded_h": 4}), for_people=True)
     _draw(folder / "activity.png", table, classes, f"{len(nights)} nights, {clock.zone}; {_NOTE}")
 
 
