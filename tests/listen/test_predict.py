@@ -126,7 +126,7 @@ def test_refused_recordings_are_listed_and_the_others_scored(request_for, tmp_pa
     latin = Path(shutil.copy(good, tmp_path / os.fsdecode(b"caf\xe9.wav")))
     click = write_wav(tmp_path / "click.wav", tone(1, 50)[:9], RATE_HZ)
     request = request_for(empty, good, link, tabbed, latin, click, raven=tmp_path / "raven")
-    with pytest.raises(DataError, match="5 of 6 recordings could not be used"):
+    with pytest.raises(DataError, match=r"5 of 6 recordings could not be used.*; the others are written$"):
         predict(request)
     assert set(pd.read_csv(request.out)["file"]) == {str(good)}
     quarantine = pd.read_csv(request.out.with_name("scores.quarantine.csv"))
@@ -143,6 +143,12 @@ def test_refused_recordings_are_listed_and_the_others_scored(request_for, tmp_pa
     assert account["outcome"].tolist() == ["scored", *["refused"] * 5]
     assert [path.name for path in (tmp_path / "raven").iterdir()] == ["good.Table.1.selections.txt"]
     assert "empty.wav: Q_TRUNCATED: " in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_audio_leaves_no_others_to_speak_of(request_for, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("an owl at nine\n")
+    with pytest.raises(DataError, match=r"1 of 1 recording could not be used, listed in .*scores\.quarantine\.csv$"):
+        predict(request_for(tmp_path / "notes.txt"))
 
 
 def test_a_recording_cut_short_is_scored_as_far_as_it_goes_and_said(request_for, tmp_path: Path, capsys) -> None:
@@ -267,6 +273,7 @@ def test_without_thresholds_one_half_decides_and_is_said(request_for, trained: T
         ({"thresholds": Path("t.json")}, "--min-score and --thresholds"),
         ({"workers": 0}, "--workers 0"),
         ({"include": ["brok"]}, "'brok' is no class of the model; did you mean 'brook'"),
+        ({"exclude": ["ow"]}, f"'ow' is no class of the model; its classes: {', '.join(CLASSES)}$"),
         ({"exclude": CLASSES}, "leave no class to report"),
         ({"hours": Hours(time(21), time(5))}, "--hours needs --clock"),
         ({"out": Path()}, "a folder; name a file in it"),

@@ -62,9 +62,9 @@ def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path |
         _name("file", f"passed over: {rule}", [path for path, why in listing.skipped.items() if why == rule])
     if listing.faults:
         where = f", listed in {beside(out, ACCOUNTS[1])}" if out else ""
+        others = "; the others are written" if found else ""
         raise DataError(
-            f"{len(listing.faults)} of {counted(len(listing.names), 'recording')} could not be used{where}; "
-            "the others are written"
+            f"{len(listing.faults)} of {counted(len(listing.names), 'recording')} could not be used{where}{others}"
         )
 
 
