@@ -24,7 +24,7 @@ from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module
 from evensong.listen.clock import Clock, Hours
-from evensong.listen.predict import predict
+from evensong.listen.predict import Request, predict
 from evensong.listen.segments import Sample
 
 SRC = Path(__file__).parents[2] / "src"
@@ -149,6 +149,28 @@ def test_a_file_that_is_no_audio_leaves_no_others_to_speak_of(request_for, tmp_p
     (tmp_path / "notes.txt").write_text("an owl at nine\n")
     with pytest.raises(DataError, match=r"1 of 1 recording could not be used, listed in .*scores\.quarantine\.csv$"):
         predict(request_for(tmp_path / "notes.txt"))
+
+
+def test_copies_are_named_and_marked_and_count_twice(request_for, tmp_path: Path, capsys) -> None:
+    for folder in ("dump1", "dump2"):
+        (tmp_path / folder).mkdir()
+    first = write_wav(tmp_path / "dump1" / "a.wav", tone(1, 50), RATE_HZ)
+    write_wav(tmp_path / "dump1" / "b.wav", tone(1, 51), RATE_HZ)  # of one size, and no copy
+    assert "NOTE" not in _told(request_for(tmp_path / "dump1"), capsys)
+    copy = Path(shutil.copy(first, tmp_path / "dump2" / "c.wav"))
+    request = request_for(tmp_path / "dump1", tmp_path / "dump2", all_windows=False, min_score=0)
+    assert (
+        "NOTE: 1 recording with all the bytes of another, whose detections count twice: "
+        f"{copy} as {first}\n" in _told(request, capsys)
+    )
+    assert pd.read_csv(request.out)["file"].value_counts()[[str(first), str(copy)]].nunique() == 1
+    account = pd.read_csv(request.out.with_name("scores.recordings.csv")).set_index("file")
+    assert account["warnings"].dropna().to_dict() == {str(copy): "W_COPY"}
+
+
+def _told(request: Request, capsys: pytest.CaptureFixture[str]) -> str:
+    predict(request)
+    return capsys.readouterr().err
 
 
 def test_a_recording_cut_short_is_scored_as_far_as_it_goes_and_said(request_for, tmp_path: Path, capsys) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from evensong.errors import DataError
-from evensong.intake.names import counted, printable
+from evensong.intake.names import counted, printable, some_of
 from evensong.listen.clock import Clock
 from evensong.listen.found import Found, told_moment
-from evensong.listen.kept import CUT_SHORT, LOW_RATE
+from evensong.listen.kept import COPY, CUT_SHORT, LOW_RATE
 from evensong.listen.outputs import write_table
 from evensong.listen.progress import tell
 from evensong.listen.recordings import Listing
@@ -27,7 +27,8 @@ def write_account(out: Path, listing: Listing, found: Sequence[Found], clock: Cl
     """Every file that was named: what became of it, and why; the refused ones once more in a table of their own."""
     rows: list[list[Any]] = [
         [
-            *(str(one.path), "scored", "", "", round(one.seconds, 6), one.sample_rate_hz, ";".join(one.warnings)),
+            *(str(one.path), "scored", "", "", round(one.seconds, 6), one.sample_rate_hz),
+            ";".join([*one.warnings, *([COPY] if one.copy_of else [])]),
             *(one.n_windows, one.n_silent, len(one.events)),
             *([told_moment(clock, one.start, 0.0), *(one.start[1:] if one.start else ("", ""))] if clock else []),
         ]
@@ -54,6 +55,9 @@ def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path |
     tell(f"{counted(sum(len(one.events) for one in found), 'detection')} at {origin}")
     for warning, meaning in _NOTES.items():
         _name("recording", meaning, [one.path for one in found if warning in one.warnings])
+    if copies := [f"{printable(str(one.path))} as {printable(str(one.copy_of))}" for one in found if one.copy_of]:
+        which = f"{counted(len(copies), 'recording')} with all the bytes of another"
+        tell(f"NOTE: {which}, whose detections count twice: {some_of(copies)}")
     if clock:
         _name("recording", "without a time that is known", [one.path for one in found if one.start is None])
         doubtful = [one.path for one in found if one.start and one.start.note]

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evensong.errors import InputFault, IntegrityError, ParamsError
@@ -12,7 +12,7 @@ from evensong.listen import outputs
 from evensong.listen.account import ACCOUNTS, beside, summarise, write_account
 from evensong.listen.clock import Clock, Hours, Start, seconds_of_wav
 from evensong.listen.decisions import decide
-from evensong.listen.kept import Kept, hear, read_heard, write_heard
+from evensong.listen.kept import Kept, copies_of, hear, read_heard, write_heard
 from evensong.listen.listeners import read_listener
 from evensong.listen.found import Found, Results
 from evensong.listen.outputs import write_table
@@ -110,7 +110,8 @@ def predict(request: Request) -> None:
             kept, listing.names, trained.classes, decision.thresholds, request.clock, request.hours, starts,
             decision.calibrations,
         )  # fmt: skip
-        found = results.found()
+        copies = copies_of(kept)
+        found = [replace(one, copy_of=copies.get(one.path)) for one in results.found()]
         _write(results, request, found, tables, listening.band_hz)
     if request.out:
         write_account(request.out, listing, found, request.clock)
