@@ -273,6 +273,14 @@ def test_the_clock_tells_when_and_hours_choose(request_for, tmp_path: Path, caps
     ]
 
 
+def test_the_time_that_lies_in_the_hours_is_told_apart(request_for, tmp_path: Path, capsys) -> None:
+    path = write_wav(tmp_path / "20240612_215900.wav", tone(1, 50, 108.0), RATE_HZ)
+    clock = Clock(UTC, UTC)
+    assert "1 recording, 0.03 h, " in _told(request_for(path, clock=clock, hop_seconds=0.5), capsys)
+    request = request_for(path, clock=clock, hop_seconds=0.5, hours=Hours(time(22), time(5)))
+    assert "1 recording, 0.03 h (0.01 h of them in --hours), 216 windows\n" in _told(request, capsys)
+
+
 def test_included_and_excluded_classes(trained: Trained, request_for) -> None:
     named = list(trained.pool.values())
     low = {"all_windows": False, "min_score": 0.2}

@@ -6,7 +6,7 @@ from typing import Any
 
 from evensong.errors import DataError
 from evensong.intake.names import counted, printable, some_of
-from evensong.listen.clock import Clock
+from evensong.listen.clock import Clock, Hours
 from evensong.listen.found import Found, told_moment
 from evensong.listen.kept import COPY, CUT_SHORT, LOW_RATE
 from evensong.listen.outputs import write_table
@@ -47,11 +47,21 @@ def write_account(out: Path, listing: Listing, found: Sequence[Found], clock: Cl
     write_table(of_refused, {"file": str, "reason": str, "detail": str}, refused)
 
 
-def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path | None, clock: Clock | None) -> None:
+def summarise(
+    listing: Listing,
+    found: Sequence[Found],
+    origin: str,
+    out: Path | None,
+    clock: Clock | None,
+    hours: Hours | None,
+) -> None:
     n_windows, n_silent = sum(one.n_windows for one in found), sum(one.n_silent for one in found)
     silent = f", {n_silent} of them without any sound and without a score" if n_silent else ""
-    hours = f"{sum(one.seconds for one in found) / 3600:.2f} h"
-    tell(f"{counted(len(found), 'recording')}, {hours}, {counted(n_windows, 'window')}{silent}")
+    heard = f"{sum(one.seconds for one in found) / 3600:.2f} h"
+    if clock and hours:
+        within_s = sum(s for one in found if one.start for _, s in clock.minutes(one.start.moment, one.seconds, hours))
+        heard += f" ({within_s / 3600:.2f} h of them in --hours)"
+    tell(f"{counted(len(found), 'recording')}, {heard}, {counted(n_windows, 'window')}{silent}")
     tell(f"{counted(sum(len(one.events) for one in found), 'detection')} at {origin}")
     for warning, meaning in _NOTES.items():
         _name("recording", meaning, [one.path for one in found if warning in one.warnings])

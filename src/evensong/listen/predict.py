@@ -115,7 +115,7 @@ def predict(request: Request) -> None:
         _write(results, request, found, tables, listening.band_hz)
     if request.out:
         write_account(request.out, listing, found, request.clock)
-    summarise(listing, found, decision.origin, request.out, request.clock)
+    summarise(listing, found, decision.origin, request.out, request.clock, request.hours)
 
 
 def _check_options(request: Request) -> None:
