@@ -225,6 +225,9 @@ def test_new_and_report_options(run, monkeypatch, capsys) -> None:
     run(words("new mine --track night --preset owl --preset small_set"))
     assert made == [(Path("mine"), "night", ("owl", "small_set"))]
     written = calls(monkeypatch, "evensong.report.appendix.write_with_appendix", ["commit x"])
+    with pytest.raises(ParamsError, match=r"--out night\.wav: a page; the name must end in \.html"):
+        run(words("report voice --out night.wav"))
+    assert not written
     run(["report", "voice"])
     assert written == [(Path(), "voice", Path("voice_report.html"))]
     assert capsys.readouterr().out.splitlines()[1:] == [

@@ -186,3 +186,10 @@ def test_real_recorders() -> None:
     assert found["metadata.wav"] == ("2020-04-04T12:25:00+02:00", "audiomoth")
     assert found["CHE_02_20190101_183410.wav"] == ("2019-01-01T18:34:10+01:00", "name")
     assert found["rugr_drum.wav"] is None
+
+
+def test_minutes_of_a_recording_that_lie_in_hours() -> None:
+    clock, hours = Clock(UTC, UTC), Hours(time(22), time(5))
+    minutes = list(clock.minutes(datetime(2024, 6, 12, 21, 58, tzinfo=UTC), 200.5, hours))
+    assert [(moment.strftime("%H:%M"), seconds) for moment, seconds in minutes] == [("22:00", 60), ("22:01", 20.5)]
+    assert sum(seconds for _, seconds in clock.minutes(datetime(2024, 6, 12, tzinfo=UTC), 200.5, None)) == 200.5

@@ -14,6 +14,8 @@ import pytest
 from tests.listen.synthetic import RATE_HZ, Trained, tone
 
 from evensong.audio.wav import write_wav
+from evensong.keys import file_sha256
+from evensong.listen import kept
 from evensong.listen import predict as predict_module
 from evensong.listen.clock import Clock
 from evensong.listen.kept import Heard, read_heard, write_heard
@@ -168,3 +170,16 @@ def test_without_a_terminal_there_is_a_line_a_minute(capsys, monkeypatch) -> Non
         for _ in range(3):
             progress.add(10, 60.0)
     assert capsys.readouterr().err == "2 of 3 files, 0.0 h heard, 2 times real time, 0 min 30 s left\n"
+
+
+def test_only_files_of_one_size_and_with_the_same_ends_are_read_to_find_copies(tmp_path: Path, monkeypatch) -> None:
+    middle = bytes(3 << 16)
+    for name, content in {
+        **{"a": b"1" + middle + b"1", "b": b"1" + middle + b"2", "c": b"1" + middle, "d": b"1" + middle + b"1"},
+        "e": b"1" + bytes(1 << 16) + b"x" + middle[1 + (1 << 16) :] + b"1",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    read = []
+    monkeypatch.setattr(kept, "file_sha256", lambda path: read.append(path.name) or file_sha256(path))
+    assert kept.copies_of(tmp_path / name for name in "abcdef") == {tmp_path / "d": tmp_path / "a"}
+    assert read == ["a", "d", "e"]

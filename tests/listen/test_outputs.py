@@ -145,3 +145,17 @@ def test_a_file_is_replaced_only_by_a_complete_one(tmp_path: Path) -> None:
 def test_a_folder_for_a_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="a folder; name a file in it"):
         outputs.check_table(tmp_path, "--out")
+
+
+@pytest.mark.parametrize("name", ["night.wav", "z.xlsx", "scores", ".csv"])
+def test_a_name_that_no_writer_knows_is_refused(name: str) -> None:
+    with pytest.raises(ParamsError, match=r"--out .*: the name must end in \.csv, \.jsonl or \.parquet"):
+        outputs.check_table(Path(name), "--out")
+
+
+def test_one_place_for_two_outputs_is_refused(tmp_path: Path) -> None:
+    outputs.check_apart([("--out", tmp_path / "a.csv"), ("--out", tmp_path / "a.work"), ("--raven", tmp_path / "a")])
+    (tmp_path / "link").symlink_to(tmp_path)
+    for twin in (tmp_path / "a.csv", tmp_path / "A.CSV", tmp_path / "link" / "x" / ".." / "a.csv"):
+        with pytest.raises(ParamsError, match="that is a place of --out; name another"):
+            outputs.check_apart([("--out", tmp_path / "a.csv"), ("--birdnet", twin)])

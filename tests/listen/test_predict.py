@@ -24,7 +24,8 @@ from evensong.errors import DataError, IntegrityError, ParamsError
 from evensong.learn.saved import write_model
 from evensong.listen import predict as predict_module
 from evensong.listen.clock import Clock, Hours
-from evensong.listen.predict import predict
+from evensong.listen.predict import Request, predict
+from evensong.listen.segments import Sample
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -125,7 +126,7 @@ def test_refused_recordings_are_listed_and_the_others_scored(request_for, tmp_pa
     latin = Path(shutil.copy(good, tmp_path / os.fsdecode(b"caf\xe9.wav")))
     click = write_wav(tmp_path / "click.wav", tone(1, 50)[:9], RATE_HZ)
     request = request_for(empty, good, link, tabbed, latin, click, raven=tmp_path / "raven")
-    with pytest.raises(DataError, match="5 of 6 recordings could not be used"):
+    with pytest.raises(DataError, match=r"5 of 6 recordings could not be used.*; the others are written$"):
         predict(request)
     assert set(pd.read_csv(request.out)["file"]) == {str(good)}
     quarantine = pd.read_csv(request.out.with_name("scores.quarantine.csv"))
@@ -142,6 +143,34 @@ def test_refused_recordings_are_listed_and_the_others_scored(request_for, tmp_pa
     assert account["outcome"].tolist() == ["scored", *["refused"] * 5]
     assert [path.name for path in (tmp_path / "raven").iterdir()] == ["good.Table.1.selections.txt"]
     assert "empty.wav: Q_TRUNCATED: " in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_audio_leaves_no_others_to_speak_of(request_for, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("an owl at nine\n")
+    with pytest.raises(DataError, match=r"1 of 1 recording could not be used, listed in .*scores\.quarantine\.csv$"):
+        predict(request_for(tmp_path / "notes.txt"))
+
+
+def test_copies_are_named_and_marked_and_count_twice(request_for, tmp_path: Path, capsys) -> None:
+    for folder in ("dump1", "dump2"):
+        (tmp_path / folder).mkdir()
+    first = write_wav(tmp_path / "dump1" / "a.wav", tone(1, 50), RATE_HZ)
+    write_wav(tmp_path / "dump1" / "b.wav", tone(1, 51), RATE_HZ)  # of one size, and no copy
+    assert "NOTE" not in _told(request_for(tmp_path / "dump1"), capsys)
+    copy = Path(shutil.copy(first, tmp_path / "dump2" / "c.wav"))
+    request = request_for(tmp_path / "dump1", tmp_path / "dump2", all_windows=False, min_score=0)
+    assert (
+        "NOTE: 1 recording with all the bytes of another, whose detections count twice: "
+        f"{copy} as {first}\n" in _told(request, capsys)
+    )
+    assert pd.read_csv(request.out)["file"].value_counts()[[str(first), str(copy)]].nunique() == 1
+    account = pd.read_csv(request.out.with_name("scores.recordings.csv")).set_index("file")
+    assert account["warnings"].dropna().to_dict() == {str(copy): "W_COPY"}
+
+
+def _told(request: Request, capsys: pytest.CaptureFixture[str]) -> str:
+    predict(request)
+    return capsys.readouterr().err
 
 
 def test_a_recording_cut_short_is_scored_as_far_as_it_goes_and_said(request_for, tmp_path: Path, capsys) -> None:
@@ -244,6 +273,14 @@ def test_the_clock_tells_when_and_hours_choose(request_for, tmp_path: Path, caps
     ]
 
 
+def test_the_time_that_lies_in_the_hours_is_told_apart(request_for, tmp_path: Path, capsys) -> None:
+    path = write_wav(tmp_path / "20240612_215900.wav", tone(1, 50, 108.0), RATE_HZ)
+    clock = Clock(UTC, UTC)
+    assert "1 recording, 0.03 h, " in _told(request_for(path, clock=clock, hop_seconds=0.5), capsys)
+    request = request_for(path, clock=clock, hop_seconds=0.5, hours=Hours(time(22), time(5)))
+    assert "1 recording, 0.03 h (0.01 h of them in --hours), 216 windows\n" in _told(request, capsys)
+
+
 def test_included_and_excluded_classes(trained: Trained, request_for) -> None:
     named = list(trained.pool.values())
     low = {"all_windows": False, "min_score": 0.2}
@@ -266,6 +303,7 @@ def test_without_thresholds_one_half_decides_and_is_said(request_for, trained: T
         ({"thresholds": Path("t.json")}, "--min-score and --thresholds"),
         ({"workers": 0}, "--workers 0"),
         ({"include": ["brok"]}, "'brok' is no class of the model; did you mean 'brook'"),
+        ({"exclude": ["ow"]}, f"'ow' is no class of the model; its classes: {', '.join(CLASSES)}$"),
         ({"exclude": CLASSES}, "leave no class to report"),
         ({"hours": Hours(time(21), time(5))}, "--hours needs --clock"),
         ({"out": Path()}, "a folder; name a file in it"),
@@ -273,6 +311,14 @@ def test_without_thresholds_one_half_decides_and_is_said(request_for, trained: T
         ({"hop_seconds": 0.0}, "--hop-seconds 0"),
         ({"hop_seconds": float("nan")}, "--hop-seconds nan"),
         ({"named": (Path("nowhere.wav"),)}, r"nowhere\.wav: no such file"),
+        ({"out": Path("night.wav")}, r"--out night\.wav: the name must end in \.csv"),
+        ({"birdnet": Path("b.txt")}, r"--birdnet b\.txt: the name must end in \.csv"),
+        ({"out": Path("f.csv"), "birdnet": Path("f.csv")}, r"--birdnet f\.csv: that is a place of --out"),
+        ({"out": Path("f.csv"), "birdnet": Path("f.recordings.csv")}, "that is a place of --out"),
+        ({"out": Path("f.csv"), "raven": Path("f.work")}, r"--raven f\.work: that is a place of --out"),
+        ({"raven": Path("d"), "audacity": Path("d")}, r"--audacity d: that is a place of --raven"),
+        ({"out": Path("s/review.csv"), "segments": Sample(Path("s"))}, r"--segments s/review\.csv: .* of --out"),
+        ({"out": Path("a/nights.csv"), "activity": Path("a"), "clock": Clock(UTC, UTC)}, r"--activity a/nights\.csv"),
     ],
 )
 def test_options_out_of_range_are_refused(trained: Trained, request_for, changes, message: str) -> None:

@@ -217,6 +217,7 @@ def test_options_of_the_other_track_are_refused(request_: PeopleRequest, tmp_pat
     ("changes", "message"),
     [
         ({"out": Path("x.parquet")}, r"end in \.csv"),
+        ({"out": Path("s.csv"), "survey": Path("s.csv")}, r"--survey s\.csv: that is a place of --out"),
         ({"workers": 0}, "one at least"),
         ({"label": "x"}, "which file"),
         ({"prevalence": 1.0}, "below 1"),

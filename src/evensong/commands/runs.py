@@ -35,6 +35,8 @@ def report(track: str, out: Path | None) -> None:
     from evensong.report.appendix import page_of, write_with_appendix
 
     target = out or Path(f"{track}_report.html")
+    if target.suffix.lower() != ".html":
+        raise ParamsError(f"--out {target}: a page; the name must end in .html")
     notes = write_with_appendix(Path(), track, target)
     print(f"{page_of(track)}: the page of the run", f"{target}: the same, with {'; '.join(notes)}", sep="\n")
 

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from evensong.errors import DataError
-from evensong.intake.names import counted, printable
-from evensong.listen.clock import Clock
+from evensong.intake.names import counted, printable, some_of
+from evensong.listen.clock import Clock, Hours
 from evensong.listen.found import Found, told_moment
-from evensong.listen.kept import CUT_SHORT, LOW_RATE
+from evensong.listen.kept import COPY, CUT_SHORT, LOW_RATE
 from evensong.listen.outputs import write_table
 from evensong.listen.progress import tell
 from evensong.listen.recordings import Listing
 
+ACCOUNTS = (".recordings.csv", ".quarantine.csv")
 _MOST_NAMED = 10
 _NOTES = {CUT_SHORT: "cut short, scored as far as it goes", LOW_RATE: "sampled too slowly for what the model hears"}
 
@@ -26,7 +27,8 @@ def write_account(out: Path, listing: Listing, found: Sequence[Found], clock: Cl
     """Every file that was named: what became of it, and why; the refused ones once more in a table of their own."""
     rows: list[list[Any]] = [
         [
-            *(str(one.path), "scored", "", "", round(one.seconds, 6), one.sample_rate_hz, ";".join(one.warnings)),
+            *(str(one.path), "scored", "", "", round(one.seconds, 6), one.sample_rate_hz),
+            ";".join([*one.warnings, *([COPY] if one.copy_of else [])]),
             *(one.n_windows, one.n_silent, len(one.events)),
             *([told_moment(clock, one.start, 0.0), *(one.start[1:] if one.start else ("", ""))] if clock else []),
         ]
@@ -40,18 +42,32 @@ def write_account(out: Path, listing: Listing, found: Sequence[Found], clock: Cl
     numbers = {"seconds": float, "sample_rate_hz": int, "warnings": str, "windows": int, "windows_without_sound": int}
     times = {"begin_time": str, "clock": str, "clock_note": str} if clock else {}
     texts = dict.fromkeys(("file", "outcome", "reason", "detail"), str)
-    write_table(beside(out, ".recordings.csv"), {**texts, **numbers, "detections": int, **times}, rows)
-    write_table(beside(out, ".quarantine.csv"), {"file": str, "reason": str, "detail": str}, refused)
+    of_all, of_refused = (beside(out, ending) for ending in ACCOUNTS)
+    write_table(of_all, {**texts, **numbers, "detections": int, **times}, rows)
+    write_table(of_refused, {"file": str, "reason": str, "detail": str}, refused)
 
 
-def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path | None, clock: Clock | None) -> None:
+def summarise(
+    listing: Listing,
+    found: Sequence[Found],
+    origin: str,
+    out: Path | None,
+    clock: Clock | None,
+    hours: Hours | None,
+) -> None:
     n_windows, n_silent = sum(one.n_windows for one in found), sum(one.n_silent for one in found)
     silent = f", {n_silent} of them without any sound and without a score" if n_silent else ""
-    hours = f"{sum(one.seconds for one in found) / 3600:.2f} h"
-    tell(f"{counted(len(found), 'recording')}, {hours}, {counted(n_windows, 'window')}{silent}")
+    heard = f"{sum(one.seconds for one in found) / 3600:.2f} h"
+    if clock and hours:
+        within_s = sum(s for one in found if one.start for _, s in clock.minutes(one.start.moment, one.seconds, hours))
+        heard += f" ({within_s / 3600:.2f} h of them in --hours)"
+    tell(f"{counted(len(found), 'recording')}, {heard}, {counted(n_windows, 'window')}{silent}")
     tell(f"{counted(sum(len(one.events) for one in found), 'detection')} at {origin}")
     for warning, meaning in _NOTES.items():
         _name("recording", meaning, [one.path for one in found if warning in one.warnings])
+    if copies := [f"{printable(str(one.path))} as {printable(str(one.copy_of))}" for one in found if one.copy_of]:
+        which = f"{counted(len(copies), 'recording')} with all the bytes of another"
+        tell(f"NOTE: {which}, whose detections count twice: {some_of(copies)}")
     if clock:
         _name("recording", "without a time that is known", [one.path for one in found if one.start is None])
         doubtful = [one.path for one in found if one.start and one.start.note]
@@ -59,10 +75,10 @@ def summarise(listing: Listing, found: Sequence[Found], origin: str, out: Path |
     for rule in dict.fromkeys(listing.skipped.values()):
         _name("file", f"passed over: {rule}", [path for path, why in listing.skipped.items() if why == rule])
     if listing.faults:
-        where = f", listed in {beside(out, '.quarantine.csv')}" if out else ""
+        where = f", listed in {beside(out, ACCOUNTS[1])}" if out else ""
+        others = "; the others are written" if found else ""
         raise DataError(
-            f"{len(listing.faults)} of {counted(len(listing.names), 'recording')} could not be used{where}; "
-            "the others are written"
+            f"{len(listing.faults)} of {counted(len(listing.names), 'recording')} could not be used{where}{others}"
         )
 
 

@@ -12,10 +12,10 @@ from matplotlib.ticker import MaxNLocator
 
 from evensong.listen.clock import Clock, Hours
 from evensong.listen.found import Found
+from evensong.listen.outputs import HOURS, NIGHTS
 from evensong.run.text import write_csv
 from evensong.score.palette import figure
 
-_STEP_S = 60
 _HALF_DAY = timedelta(hours=12)
 _FROM_NOON = [*range(12, 24), *range(12)]
 _MOST_PANELS = 20
@@ -34,8 +34,8 @@ def write_activity(
     table = hour_table(found, classes, clock, hours)
     folder.mkdir(parents=True, exist_ok=True)
     nights = table.drop(columns="hour").groupby("night", as_index=False).sum()
-    write_csv(folder / "hours.csv", table.round({"recorded_h": 4}), for_people=True)
-    write_csv(folder / "nights.csv", nights.round({"recorded_h": 4}), for_people=True)
+    write_csv(folder / HOURS, table.round({"recorded_h": 4}), for_people=True)
+    write_csv(folder / NIGHTS, nights.round({"recorded_h": 4}), for_people=True)
     _draw(folder / "activity.png", table, classes, f"{len(nights)} nights, {clock.zone}; {_NOTE}")
 
 
@@ -48,10 +48,8 @@ def hour_table(found: Sequence[Found], classes: Sequence[str], clock: Clock, hou
     counts: dict[tuple[date, int], Counter[str]] = defaultdict(Counter)
     for one in (one for one in found if one.start):
         start = one.start.moment  # type: ignore[union-attr]
-        for second in range(0, int(np.ceil(one.seconds)), _STEP_S):
-            moment = clock.at(start, second)
-            if hours is None or hours.hold(moment):
-                recorded[_cell(moment)] += min(_STEP_S, one.seconds - second) / 3600
+        for moment, seconds in clock.minutes(start, one.seconds, hours):
+            recorded[_cell(moment)] += seconds / 3600
         for event in one.events:
             counts[_cell(clock.at(start, event.begin_s))][event.class_name] += 1
     cells = sorted({*recorded, *counts}, key=lambda cell: (cell[0], _FROM_NOON.index(cell[1])))

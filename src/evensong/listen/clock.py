@@ -5,6 +5,7 @@ bext chunk (EBU Tech 3285), and the name: 20240612_213000 and its like anywhere 
 alone, which older AudioMoths take for the seconds since 1970.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from evensong.audio.containers import open_regular, sniff
 from evensong.audio.wav import read_header
 from evensong.errors import InputFault, ParamsError
 
+_STEP_S = 60
 _MAX_CHUNKS = 64
 _MAX_BYTES = 1 << 20
 _OFFSET = r"(?P<offset>Z|(?:UTC)?[+-]\d{1,2}(?::?\d{2})?|UTC)?"
@@ -82,6 +84,13 @@ class Clock:
     def at(self, start: datetime, seconds: float) -> datetime:
         """The moment some seconds into a recording: daylight saving may end in the middle of it."""
         return (start.astimezone(UTC) + timedelta(seconds=seconds)).astimezone(self.zone)
+
+    def minutes(self, start: datetime, seconds: float, hours: "Hours | None") -> Iterator[tuple[datetime, float]]:
+        """The minutes of a recording that begin in some hours, None for all: when each does, and how long it lasts."""
+        for second in range(0, math.ceil(seconds), _STEP_S):
+            moment = self.at(start, second)
+            if hours is None or hours.hold(moment):
+                yield moment, min(_STEP_S, seconds - second)
 
 
 class Hours(NamedTuple):

@@ -75,8 +75,9 @@ def decide(
 def _reported(trained: Listener, include: Sequence[str], exclude: Sequence[str]) -> list[str]:
     for name in (*include, *exclude):
         if name not in trained.classes:
-            close = difflib.get_close_matches(name, trained.classes, n=1, cutoff=0)
-            raise ParamsError(f"{name!r} is no class of the model; did you mean {close[0]!r}?")
+            close = difflib.get_close_matches(name, trained.classes, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"its classes: {', '.join(trained.classes)}"
+            raise ParamsError(f"{name!r} is no class of the model; {hint}")
     reported = [name for name in trained.classes if name not in {*trained.background, *exclude}]
     reported = [name for name in reported if name in include or not include]
     if not reported:

@@ -46,6 +46,7 @@ class Found:
         path: as the user reaches it.
         name: below the folder that was named.
         start: when it began, where a clock is asked for and something tells.
+        copy_of: an earlier recording with the same bytes; None for none.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Found:
     n_silent: int
     start: Start | None = None
     events: Sequence[Event] = ()
+    copy_of: Path | None = None
 
 
 @dataclass(frozen=True)

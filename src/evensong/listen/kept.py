@@ -2,19 +2,24 @@
 
 import os
 import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from evensong.audio.containers import open_regular
 from evensong.audio.decode import open_stream
-from evensong.keys import digest_of, joined_key
+from evensong.errors import InputFault
+from evensong.keys import digest_of, file_sha256, joined_key
 from evensong.listen.scorer import Hearing, Listener, Scorer
 from evensong.listen.windows import score_recording
 from evensong.score.detection import Scores
 
-CUT_SHORT, LOW_RATE = "W_CUT_SHORT", "W_LOW_RATE"
+CUT_SHORT, LOW_RATE, COPY = "W_CUT_SHORT", "W_LOW_RATE", "W_COPY"
 _FORMAT = "1"  # to be raised when the same recording and settings may score otherwise
 _END_BYTES = 1 << 16
 _SLACK_S = 0.01
@@ -72,10 +77,38 @@ class Kept:
         """
         with open_regular(recording) as (file, size):
             facts = f"{size} {os.fstat(file.fileno()).st_mtime_ns}"
-            first = file.read(_END_BYTES)
-            file.seek(max(0, size - _END_BYTES))
-            last = file.read()
+            first, last = _ends(file, size)
         return self.folder / f"{digest_of([joined_key(facts, first.hex(), last.hex())])}.npz"
+
+
+def copies_of(recordings: Iterable[Path]) -> dict[Path, Path]:
+    """Recordings with the bytes of an earlier one, and which.
+
+    Only what is alike in size and ends is read as a whole. One that cannot be read is no copy.
+    """
+    groups = [list(recordings)]
+    for trait in (lambda path: path.stat().st_size, _ends_of, file_sha256):
+        groups = [alike for group in groups for alike in _alike(group, trait) if len(alike) > 1]
+    return {path: first for first, *others in groups for path in others}
+
+
+def _alike(paths: Iterable[Path], trait: Callable[[Path], Hashable]) -> Iterable[list[Path]]:
+    groups: dict[Hashable, list[Path]] = defaultdict(list)
+    for path in paths:
+        with suppress(OSError, InputFault):
+            groups[trait(path)].append(path)
+    return groups.values()
+
+
+def _ends_of(path: Path) -> str:
+    with open_regular(path) as (file, size):
+        return digest_of([end.hex() for end in _ends(file, size)])
+
+
+def _ends(file: BinaryIO, size: int) -> tuple[bytes, bytes]:
+    first = file.read(_END_BYTES)
+    file.seek(max(0, size - _END_BYTES))
+    return first, file.read()
 
 
 def write_heard(path: Path, heard: Heard) -> None:

@@ -25,6 +25,8 @@ RAVEN = (
 RAVEN_OF_MANY = (*RAVEN, "Begin Path", "File Offset (s)")
 RAVEN_NAME, AUDACITY_NAME = ".Table.1.selections.txt", ".labels.txt"
 BIRDNET = {"Start (s)": float, "End (s)": float, "Scientific name": str, "Common name": str, "Confidence": float}
+HOURS, NIGHTS = "hours.csv", "nights.csv"
+_TABLES = (".csv", ".jsonl", ".parquet")
 _LONGEST_NAME = 255  # bytes, on every common file system
 _PARQUET_ROWS = 1 << 16
 
@@ -52,13 +54,31 @@ def check_table(path: Path | None, option: str) -> None:
     """Refuse before hours of scoring what would fail after them.
 
     Raises:
-        ParamsError: the path is a folder.
+        ParamsError: the path is a folder, or its name is of no table that can be written.
         ResourceError: Parquet is asked for, and the package that writes it is not installed.
     """
     if path is not None and path.is_dir():
         raise ParamsError(f"{option} {path}: a folder; name a file in it")
+    if path is not None and path.suffix.lower() not in _TABLES:
+        raise ParamsError(f"{option} {path}: the name must end in {', '.join(_TABLES[:-1])} or {_TABLES[-1]}")
     if path is not None and path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ResourceError(f"{option} {path}: Parquet needs pyarrow; install it with: pip install pyarrow")
+
+
+def check_apart(places: Iterable[tuple[str, Path]]) -> None:
+    """Refuse what would overwrite one output with another.
+
+    Args:
+        places: files and folders, each with the option that asks for it.
+
+    Raises:
+        ParamsError: two options come to one place, by links or by case alone, too.
+    """
+    taken: dict[str, str] = {}
+    for option, path in places:
+        other = taken.setdefault(os.path.realpath(path).casefold(), option)
+        if other != option:
+            raise ParamsError(f"{option} {path}: that is a place of {other}; name another")
 
 
 def write_table(path: Path | None, columns: Columns, rows: Iterable[Sequence[Any]]) -> None:

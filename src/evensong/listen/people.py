@@ -16,7 +16,7 @@ from evensong.intake.problems import problem_file
 from evensong.intake.tables import read_own_table, used_rows
 from evensong.learn.store import ArrayStore
 from evensong.listen.account import beside
-from evensong.listen.outputs import replacing
+from evensong.listen.outputs import check_apart, replacing
 from evensong.listen.voice_models import VoiceModels, read_voice
 from evensong.params import load_section
 from evensong.run.parallel import Backend, map_tasks, use_backend
@@ -119,7 +119,9 @@ def _check_options(request: PeopleRequest) -> None:
         raise ParamsError("--label names a column of --survey: which file?")
     if request.prevalence is not None and not 0 < request.prevalence < 1:
         raise ParamsError(f"--prevalence {request.prevalence:g}: a share above 0 and below 1")
-    for path in (request.out, beside(request.out, ".unused.csv"), beside(request.out, ".problems.csv")):
+    outs = [request.out, beside(request.out, ".unused.csv"), beside(request.out, ".problems.csv")]
+    check_apart([*(("--out", path) for path in outs), *([("--survey", request.survey)] if request.survey else [])])
+    for path in outs:
         refuse_tracked(path)
 
 

@@ -3,16 +3,16 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evensong.errors import InputFault, IntegrityError, ParamsError
 from evensong.intake.names import counted, printable
 from evensong.listen import outputs
-from evensong.listen.account import beside, summarise, write_account
+from evensong.listen.account import ACCOUNTS, beside, summarise, write_account
 from evensong.listen.clock import Clock, Hours, Start, seconds_of_wav
 from evensong.listen.decisions import decide
-from evensong.listen.kept import Kept, hear, read_heard, write_heard
+from evensong.listen.kept import Kept, copies_of, hear, read_heard, write_heard
 from evensong.listen.listeners import read_listener
 from evensong.listen.found import Found, Results
 from evensong.listen.outputs import write_table
@@ -26,6 +26,7 @@ from evensong.run.parallel import Backend, map_isolated, use_backend
 
 _Tables = Mapping[str, Mapping[Path, Path]]  # files of single recordings by what they are for
 
+_KEPT = ".work"
 _PART_BYTES = 1 << 27  # an hour or so of sound: beside it, what a process loads first is little
 _WEEK_S = 7 * 86_400  # no recording takes that long; a decoder that hangs is the user's to interrupt
 
@@ -93,7 +94,7 @@ def predict(request: Request) -> None:
     """
     _check_options(request)
     use_backend(request.backend)
-    kept_in = beside(request.out, ".work") if request.out else None
+    kept_in = beside(request.out, _KEPT) if request.out else None
     listing = list_recordings(request.named, kept_in)
     trained = read_listener(request.model)
     listening = listening_of(trained, request.hop_seconds)
@@ -109,11 +110,12 @@ def predict(request: Request) -> None:
             kept, listing.names, trained.classes, decision.thresholds, request.clock, request.hours, starts,
             decision.calibrations,
         )  # fmt: skip
-        found = results.found()
+        copies = copies_of(kept)
+        found = [replace(one, copy_of=copies.get(one.path)) for one in results.found()]
         _write(results, request, found, tables, listening.band_hz)
     if request.out:
         write_account(request.out, listing, found, request.clock)
-    summarise(listing, found, decision.origin, request.out, request.clock)
+    summarise(listing, found, decision.origin, request.out, request.clock, request.hours)
 
 
 def _check_options(request: Request) -> None:
@@ -130,6 +132,25 @@ def _check_options(request: Request) -> None:
     outputs.check_table(request.birdnet, "--birdnet")
     if request.segments:
         request.segments.check()
+    outputs.check_apart(_places(request))
+
+
+def _places(request: Request) -> Iterator[tuple[str, Path]]:
+    """What is written, but for the files that a folder has of each recording."""
+    if request.out:
+        yield "--out", request.out
+        yield from (("--out", beside(request.out, ending)) for ending in (*ACCOUNTS, _KEPT))
+    if request.birdnet:
+        yield "--birdnet", request.birdnet
+    for option, folder, names in (
+        ("--raven", request.raven, ()),
+        ("--audacity", request.audacity, ()),
+        ("--activity", request.activity, (outputs.HOURS, outputs.NIGHTS)),
+        ("--segments", request.segments and request.segments.folder, (REVIEW,)),
+    ):
+        if folder:
+            yield option, folder
+            yield from ((option, folder / name) for name in names)
 
 
 def _tables(request: Request, listing: Listing) -> _Tables:
