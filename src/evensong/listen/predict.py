@@ -143,8 +143,8 @@ def _places(request: Request) -> Iterator[tuple[str, Path]]:
     if request.birdnet:
         yield "--birdnet", request.birdnet
     for option, folder, names in (
-        ("--raven", request.raven, ()),
-        ("--audacity", request.audacity, ()),
+        ("--raven or --audacity", request.raven, ()),  # whose files have other endings: one folder may hold both
+        ("--raven or --audacity", request.audacity, ()),
         ("--activity", request.activity, (outputs.HOURS, outputs.NIGHTS)),
         ("--segments", request.segments and request.segments.folder, (REVIEW,)),
     ):
