@@ -179,6 +179,12 @@ def test_confounders_that_could_not_be_read_are_told(run: Path) -> None:
     assert max(map(len, headline(run).splitlines())) <= 80
 
 
+def test_networks_that_have_hardly_moved_are_told(run: Path) -> None:
+    write(run, "voice/subdbs.json", {"subdb3": {"folds_hardly_moved": 2}, "subdb5": {"folds_hardly_moved": 0}})
+    assert "NOTE: folds hardly moved, train longer: 2: metrics/voice/subdbs.json" in headline(run)
+    assert max(map(len, headline(run).splitlines())) <= 80
+
+
 def test_shortcuts_are_told_beside_the_scores(run: Path) -> None:
     scores = {"chance": 0.5, "notable_above": 0.67, "container": 1.0, "level": 0.6}
     write(run, "voice/tables.json", {"shortcut_balanced_accuracy": scores})

@@ -625,6 +625,7 @@ def test_folds_whose_network_has_hardly_moved_are_counted_and_told(workspace, sc
     found = run_of_two_folds(scores)
     assert found.pooled["patient"].points["auroc"] == 1  # ranked rightly all the same
     told = evaluate.notes({5: found})
+    assert evaluate.details_tree({5: found})["subdb5"]["folds_hardly_moved"] == n_folds
     assert len(told) == bool(n_folds)
     assert all(f"between 0.45 and 0.55 in subdb5 ({n_folds} of 2 folds)" in line for line in told)
     assert all("train.epochs" in line for line in told)

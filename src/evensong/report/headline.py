@@ -56,7 +56,7 @@ def headline(root: Path, tracks: Sequence[str] = TRACKS) -> str:
         if part := _counted(root, track)[1]:
             lines.append(f"{'':8}{part} only: scores of what these test, not of the whole")
         lines += _shortcuts(root, track)
-        lines += _confounders(root) if track == "voice" else _left_out(root)
+        lines += [*_untrained(root), *_confounders(root)] if track == "voice" else _left_out(root)
     if ran:
         lines += ["", "Look next:", *(f"  {where:37}{why}" for where, why in _PLACES[ran])]
     return "\n".join(lines)
@@ -135,6 +135,13 @@ def _shortcuts(root: Path, track: str) -> list[str]:
     scores = _at(_read(root, where), key)
     found = notable_traits(scores) if scores else []
     return [f"{'':8}NOTE: shortcuts by {', '.join(found)}: {where}"] if found else []
+
+
+def _untrained(root: Path) -> list[str]:
+    """A line where networks of some folds say nearly the same of everyone."""
+    where = Path("metrics/voice/subdbs.json")
+    n = sum(_at(one, "folds_hardly_moved") or 0 for one in _read(root, where).values())
+    return [f"{'':8}NOTE: folds hardly moved, train longer: {n}: {where}"] if n else []
 
 
 def _confounders(root: Path) -> list[str]:

@@ -166,13 +166,14 @@ def summary_tree(
 
 
 def details_tree(found: Mapping[int, SubDatabase]) -> dict[str, Any]:
-    """What metrics/voice/subdbs.json holds: the pooled patient headline of each sub-database."""
+    """What metrics/voice/subdbs.json holds of each sub-database: its pooled patient headline, and untrained folds."""
     tree: dict[str, Any] = {}
     for subdb, one in found.items():
         scored = one.pooled["patient"]
         headline = {name: scored.estimate(name).tree() for name in TOLD}
-        n = told(_n_groups(one.levels["patient"].test))
-        tree[f"subdb{subdb}"] = {"patient": headline | {"n": in_part(n, one.run.part)}}
+        test = one.levels["patient"].test
+        told_headline = headline | {"n": in_part(told(_n_groups(test)), one.run.part)}
+        tree[f"subdb{subdb}"] = {"patient": told_headline, "folds_hardly_moved": _n_still(test)}
     return tree
 
 
