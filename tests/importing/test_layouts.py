@@ -6,6 +6,7 @@ import pytest
 
 from evensong.errors import DataError, ParamsError
 from evensong.importing.layouts import SURVEY, look
+from evensong.intake.csv_tables import read_table
 
 FIXTURES = ("classes", "esc", "field", "cohort")
 
@@ -77,6 +78,16 @@ def test_cohort(cohort: Path) -> None:
     assert plan.files["cohort/splits/common_val_test_all_subdbs.csv"] == "lists/common_val_test_all_subdbs.csv"
     assert len(plan.recordings) == 8
     assert [path for path, _ in plan.left] == ["wav/00000000-0000-4000-8000-000000000099.wav"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_survey_without_commas_is_one_and_its_reader_says_what_to_do(cohort: Path, separator: str) -> None:
+    survey = cohort / "survey.csv"
+    survey.write_text(survey.read_text().replace(",", separator))
+    plan = look(cohort)
+    assert plan.files[SURVEY] == "survey.csv"
+    with pytest.raises(DataError, match="save the file with commas"):
+        read_table(survey, ("healthCode",))
 
 
 def test_two_layouts_are_asked_about(classes: Path) -> None:

@@ -1,5 +1,6 @@
 """A folder of recordings -> which of four layouts it has, and what an import of it would do. Nothing is written."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -127,7 +128,9 @@ def _tables_with(source: Path, entries: list[Entry], columns: tuple[str, ...]) -
 
 def _has(path: Path, columns: tuple[str, ...]) -> bool:
     with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        header = [cell.strip().strip('"') for cell in lines.readline(65_536).split(",")]
+        header = [
+            cell.strip().strip('"') for cell in re.split("[,;\t]", lines.readline(65_536))
+        ]  # the reader says which
     return set(columns) <= set(header)
 
 
