@@ -152,6 +152,25 @@ def test_a_trace_in_gits_history_is_told(repository: Path) -> None:
         forget(repository, ID)
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0c", "\x1e"])
+def test_a_character_that_ends_lines_elsewhere_moves_no_row(repository: Path, mark: str) -> None:
+    survey = repository / "data/voice/cohort/Demographics_Survey.csv"
+    first, last = f"healthCode,note\n{OTHER},a{mark}b\n", "p3,x\np4,y\n"
+    write(survey, f"{first}{ID},mine\n{last}")
+    forget(repository, ID)
+    assert survey.read_text(encoding="utf-8") == first + last
+
+
+def test_the_cached_survey_with_a_short_number_goes_too(repository: Path) -> None:
+    write(repository / "data/voice/cohort/Demographics_Survey.csv", "healthCode,age\n26,45\n45,30\n")
+    dvc(repository, "add", "-q", "data")
+    assert b"\n45,30\n" in bytes_of(repository / ".dvc/cache")
+    recording = (repository / f"data/voice/recordings/site/{OTHER}_r1_vowel.m4a").read_bytes()
+    forget(repository, "45")
+    assert b"\n45,30\n" not in bytes_of(repository / ".dvc/cache")
+    assert recording in bytes_of(repository / ".dvc/cache")
+
+
 def test_a_short_number_in_the_survey_alone_is_found_there_and_another_costs_nothing(repository: Path) -> None:
     survey = write(repository / "data/voice/cohort/Demographics_Survey.csv", "healthCode,age\n26,45\n45,30\n")
     before = bytes_of(repository)

@@ -96,7 +96,7 @@ def forget(root: Path, identifier: str) -> Forgotten:
             half = table.with_name(f".{table.name}.half")
             half.write_bytes(text)
             os.replace(half, table)
-    _remove_all(found, "cached objects", _objects_of(root, cache, needle))
+    _remove_all(found, "cached objects", _objects_of(root, cache, needle, identifier))
     _remove_all(found, "folders of results", [root / ARTIFACTS, root / ".state"])
     _remove_all(found, "files of DVC's own notes", _notes_of_dvc(root))
     found.removed += Counter()  # without the kinds of which nothing was found
@@ -148,9 +148,9 @@ def _without(table: Path, identifier: str) -> tuple[bytes, int]:
     text = table.read_bytes().decode("utf-8", "surrogateescape")
     if identifier not in text:
         return b"", 0
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=""))  # as the reader counts them; str.splitlines ends more of them
     kept, start, n_dropped = [], 0, 0
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(lines)
     at: list[int] | None = None  # other columns hold ages, folds and dates, which may look like an id
     try:
         for row in reader:
@@ -176,17 +176,28 @@ def _cache_folder(root: Path) -> Path:
     return root / done.stdout.strip()
 
 
-def _objects_of(root: Path, cache: Path, needle: Needle) -> list[Path]:
-    """Cached objects that hold the id, that a folder's list files under it, or that are outputs of the voice track."""
+def _objects_of(root: Path, cache: Path, needle: Needle, identifier: str) -> list[Path]:
+    """Cached objects that hold the id, that a folder's list files under it, or that are outputs of the voice track.
+
+    A number of few digits is held by tables with a row of it.
+    """
     lists = {path: _listing(path) for path in cache.glob("files/md5/??/*.dir")}
     recorded = _voice_outputs(root)
     theirs: set[str] = set()
     for path, entries in lists.items():
         is_voice = path.parent.name + path.name in recorded
         theirs |= {entry["md5"] for entry in entries if is_voice or needle.name.search(entry["relpath"].encode())}
+        if needle.word is None:
+            tables = {entry["md5"] for entry in entries if entry["relpath"].endswith(".csv")}
+            theirs |= {md5 for md5 in tables if _row_is_cached(cache, md5, identifier)}
     theirs |= recorded
     objects = [path for path in cache.glob("files/md5/??/*") if path.is_file()]
     return [path for path in objects if path.parent.name + path.name in theirs or _holds(path, needle)]
+
+
+def _row_is_cached(cache: Path, md5: str, identifier: str) -> bool:
+    path = cache / "files/md5" / md5[:2] / md5[2:]
+    return path.is_file() and _without(path, identifier)[1] > 0
 
 
 def _listing(path: Path) -> list[dict[str, str]]:
